@@ -1,0 +1,318 @@
+"""The consumer: gives each event to its handler once, in the order of its subject, whatever happens.
+
+A batch of deliveries is handled in one transaction per territory (a group commit: each event still has
+its own inbox row, span and handler call). When any of it fails the transaction is rolled back and the
+events are handled one by one, so that a poison message never holds up those of other subjects:
+
+* a failed event goes to the `retry` table with a growing delay, and events of its subject queue behind it;
+* after the last try, or at once when trying again cannot help, it goes to `dead_letter` with reason and stack;
+* an event that was taken before and never answered (the process was killed in the middle) goes to `retry`
+  first: its try is counted before it begins, so that one that kills its process is parked, too.
+"""
+
+import asyncio
+import itertools
+import logging
+import random
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
+
+from kernel import clock
+from kernel.auth import Caller
+from kernel.bus.transport import EVERYTHING, Delivery, Subscription, Transport, TransportLost, queue_name
+from kernel.database import Database, DatabaseLost, is_lost
+from kernel.events.envelope import Envelope, Event, MalformedEvent
+from kernel.telemetry import FAILED, HANDLED, context_from, log_territory, span
+from kernel.work import Work, open_work
+
+log = logging.getLogger("metis.bus.consumer")
+
+BATCH = 100
+RETRY_POLL_SECONDS = 0.25
+
+E = TypeVar("E", bound=Event)
+EventHandler = Callable[[Work, E], Awaitable[None]]
+
+
+class Handlers:
+    """What a service does on which event: `@handlers.on(ActorRecorded)` above an `on_actor_recorded(work, event)`."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, tuple[type[Event], EventHandler[Any]]] = {}
+        self._every: Callable[[Work, Envelope], Awaitable[None]] | None = None
+
+    def on(self, event: type[E]) -> Callable[[EventHandler[E]], EventHandler[E]]:
+        def register(handler: EventHandler[E]) -> EventHandler[E]:
+            if event.event_type in self._by_type:
+                raise TypeError(f"{event.event_type} has a handler already")
+            self._by_type[event.event_type] = (event, handler)
+            return handler
+
+        return register
+
+    def on_every(self, handler: Callable[[Work, Envelope], Awaitable[None]]) -> Callable[[Work, Envelope], Awaitable[None]]:
+        """Register one handler that sees every event of the platform, before the event's own handler."""
+        self._every = handler
+        return handler
+
+    @property
+    def patterns(self) -> list[str]:
+        return [EVERYTHING] if self._every else sorted(self._by_type)
+
+    def wants(self, event_type: str) -> bool:
+        return self._every is not None or event_type in self._by_type
+
+    async def call(self, work: Work, envelope: Envelope) -> None:
+        if self._every is not None:
+            await self._every(work, envelope)
+        if known := self._by_type.get(envelope.type):
+            event_class, handler = known
+            await handler(work, event_class.model_validate(envelope.data))
+
+
+class Consumer:
+    def __init__(
+        self,
+        service: str,
+        database: Database,
+        handlers: Handlers,
+        transport: Transport,
+        *,
+        retry_delays_seconds: Sequence[float],
+        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - spreads load, guards nothing
+    ) -> None:
+        self._service = service
+        self._database = database
+        self._handlers = handlers
+        self._transport = transport
+        self._delays = tuple(retry_delays_seconds)
+        self._jitter = jitter
+        self._retry_wake = asyncio.Event()
+        self.connected = False
+
+    async def run(self) -> None:
+        """Consume for ever; a lost broker or database is waited for."""
+        if not self._handlers.patterns:
+            return
+        pause = 0.1
+        while True:
+            try:
+                async with self._transport.subscribe(self._service, self._handlers.patterns) as subscription:
+                    pause, self.connected = 0.1, True
+                    await self._consume(subscription)
+            except Exception as error:
+                lost = _only_losses(error)
+                if not lost:
+                    raise
+                log.warning("the consumer lost broker or database and comes back: %s", lost)
+            finally:
+                self.connected = False
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5)
+
+    async def _consume(self, subscription: Subscription) -> None:
+        # Retries run beside the queue, in the active consumer only, so that a subject's order holds.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._retry_for_ever(), name="retries")
+            while True:
+                deliveries = await subscription.next_batch(BATCH)
+                await self.handle_batch(deliveries)
+                await subscription.acknowledge(deliveries)
+
+    async def handle_batch(self, deliveries: Sequence[Delivery]) -> None:
+        """Deal with a batch for good: afterwards each event is handled, waits in `retry`, or is a dead letter."""
+        fresh: list[tuple[Envelope, bytes]] = []
+        for delivery in deliveries:
+            try:
+                envelope = Envelope.decode(delivery.body)
+            except MalformedEvent as error:
+                await self._bury_malformed(delivery.body, error)
+                continue
+            if not self._handlers.wants(envelope.type):
+                continue
+            if delivery.redelivered:
+                await self._park(envelope, delivery.body, reason="it was taken before and never answered")
+            else:
+                fresh.append((envelope, delivery.body))
+        for territory, run in itertools.groupby(fresh, key=lambda item: item[0].territory):
+            await self._handle_run(territory, list(run))
+
+    async def _handle_run(self, territory: str, run: Sequence[tuple[Envelope, bytes]]) -> None:
+        try:
+            await self._commit_together(territory, run)
+        except Exception as error:
+            if is_lost(error):
+                raise DatabaseLost(repr(error)) from error
+            if len(run) == 1:
+                await self._record_failure(*run[0], error, attempts=1)
+            else:
+                for item in run:
+                    await self._handle_run(territory, [item])
+
+    async def _commit_together(self, territory: str, run: Sequence[tuple[Envelope, bytes]]) -> None:
+        async with open_work(self._database, Caller.system(territory)) as work:
+            waiting = await self._queue_behind_retries(work, run)
+            fresh = await self._enter_inbox(work, [envelope for envelope, _ in run if envelope.id not in waiting])
+            for envelope, _ in run:
+                if envelope.id in fresh:
+                    fresh.discard(envelope.id)  # a batch may hold the same event twice
+                    await self._call(work.for_message(envelope), envelope)
+
+    async def _queue_behind_retries(self, work: Work, run: Sequence[tuple[Envelope, bytes]]) -> set[UUID]:
+        """Park the events whose subject has an earlier one waiting; returns their ids."""
+        subjects = list({envelope.subject for envelope, _ in run})
+        held = {
+            row["subject"]
+            for row in await work.driver.fetch("SELECT DISTINCT subject FROM retry WHERE subject = ANY($1::text[])", subjects)
+        }
+        waiting = [(envelope, body) for envelope, body in run if envelope.subject in held] if held else []
+        for envelope, body in waiting:
+            await self._insert_retry(work, envelope, body, reason="waits for an earlier event of its subject")
+        return {envelope.id for envelope, _ in waiting}
+
+    @staticmethod
+    async def _enter_inbox(work: Work, envelopes: Sequence[Envelope]) -> set[UUID]:
+        """Record the ids with the effect to come; returns those never seen before."""
+        rows = await work.driver.fetch(
+            "INSERT INTO inbox (event_id, handled_at) SELECT DISTINCT id, $2::timestamptz FROM unnest($1::uuid[]) AS i(id)"
+            " ON CONFLICT DO NOTHING RETURNING event_id",
+            [envelope.id for envelope in envelopes], work.now,
+        )  # fmt: skip
+        return {row["event_id"] for row in rows}
+
+    async def _call(self, work: Work, envelope: Envelope) -> None:
+        """Run the handlers of one event in a span that is a child of the span that published it."""
+        log_territory.set(envelope.territory)
+        started = time.perf_counter()
+        attributes = {
+            "messaging.system": self._transport.system,
+            "messaging.operation.type": "process",
+            "messaging.destination.name": queue_name(self._service),
+            "messaging.message.id": str(envelope.id),
+            "metis.territory": envelope.territory,
+        }
+        with span(
+            f"process {envelope.type}",
+            kind=SpanKind.CONSUMER,
+            context=context_from(envelope.traceparent),
+            attributes=attributes,
+        ):
+            await self._handlers.call(work, envelope)
+        HANDLED.labels(self._service, envelope.type).observe(time.perf_counter() - started)
+
+    async def _record_failure(self, envelope: Envelope, body: bytes, error: Exception, *, attempts: int) -> None:
+        """After a try that failed: another one later, or the dead letters."""
+        FAILED.labels(self._service, envelope.type).inc()
+        reason = f"{type(error).__name__}: {error}"[:2000]
+        hopeless = isinstance(error, ValidationError | MalformedEvent) or attempts > len(self._delays)
+        log.log(
+            logging.ERROR if hopeless else logging.WARNING,
+            "event %s failed (try %d): %s", envelope.type, attempts, reason,
+            extra={"facts": {"event": str(envelope.id), "subject": envelope.subject}},
+        )  # fmt: skip
+        async with open_work(self._database, Caller.system(envelope.territory)) as work:
+            if hopeless:
+                await self._bury(
+                    work, envelope, body, reason=reason, stack="".join(traceback.format_exception(error)), attempts=attempts
+                )
+            else:
+                due = work.now + timedelta(seconds=self._delays[attempts - 1] * self._jitter())
+                await self._insert_retry(work, envelope, body, reason=reason)
+                await work.driver.execute(
+                    "UPDATE retry SET attempts = $2, due_at = $3, reason = $4 WHERE event_id = $1",
+                    envelope.id,
+                    attempts,
+                    due,
+                    reason,
+                )
+
+    async def _park(self, envelope: Envelope, body: bytes, *, reason: str) -> None:
+        async with open_work(self._database, Caller.system(envelope.territory)) as work:
+            await self._insert_retry(work, envelope, body, reason=reason)
+        self._retry_wake.set()
+
+    @staticmethod
+    async def _insert_retry(work: Work, envelope: Envelope, body: bytes, *, reason: str) -> None:
+        await work.driver.execute(
+            "INSERT INTO retry (event_id, subject, body, attempts, due_at, reason)"
+            " SELECT $1, $2, $3, 0, $4, $5 WHERE NOT EXISTS (SELECT 1 FROM inbox WHERE event_id = $1)"
+            " AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE event_id = $1) ON CONFLICT DO NOTHING",
+            envelope.id, envelope.subject, body, work.now, reason,
+        )  # fmt: skip
+
+    @staticmethod
+    async def _bury(work: Work, envelope: Envelope, body: bytes, *, reason: str, stack: str, attempts: int) -> None:
+        await work.driver.execute(
+            "INSERT INTO dead_letter (event_id, type, subject, territory, body, attempts, reason, stack)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+            envelope.id, envelope.type, envelope.subject, envelope.territory, body, attempts, reason, stack,
+        )  # fmt: skip
+        await work.driver.execute("DELETE FROM retry WHERE event_id = $1", envelope.id)
+
+    async def _bury_malformed(self, body: bytes, error: MalformedEvent) -> None:
+        log.error("bytes that are no event: %s", error)
+        # The same bytes again are the same dead letter.
+        envelope = Envelope(
+            id=uuid5(NAMESPACE_OID, body.hex()), source="?", type="?", time=clock.utc_now(), subject="?", territory="*", data={}
+        )
+        async with open_work(self._database, Caller.system("*")) as work:
+            await self._bury(work, envelope, body, reason=f"malformed: {error}", stack="", attempts=1)
+
+    async def _retry_for_ever(self) -> None:
+        while True:
+            if not await self.retry_due():
+                try:
+                    await asyncio.wait_for(self._retry_wake.wait(), RETRY_POLL_SECONDS)
+                except TimeoutError:
+                    pass
+                self._retry_wake.clear()
+
+    async def retry_due(self) -> int:
+        """Try again the oldest waiting event of each subject, if it is due; returns how many were tried."""
+        async with self._database.transaction("*") as (_, driver):
+            rows = await driver.fetch(
+                "SELECT event_id, body, attempts FROM ("
+                "  SELECT DISTINCT ON (subject) event_id, body, attempts, due_at FROM retry ORDER BY subject, sequence"
+                ") AS oldest WHERE due_at <= $1 ORDER BY due_at LIMIT 50",
+                clock.utc_now(),
+            )
+        for row in rows:
+            await self._retry(Envelope.decode(row["body"]), row["body"], attempts=row["attempts"] + 1)
+        return len(rows)
+
+    async def _retry(self, envelope: Envelope, body: bytes, *, attempts: int) -> None:
+        delay = self._delays[min(attempts, len(self._delays)) - 1] * self._jitter()
+        if attempts > len(self._delays) + 1:
+            gone = RuntimeError("handling it ended the process each time")
+            await self._record_failure(envelope, body, gone, attempts=attempts)
+            return
+        async with self._database.transaction("*") as (_, driver):
+            # Counted before the try: if handling it ends this process, the count stays.
+            await driver.execute(
+                "UPDATE retry SET attempts = $2, due_at = $3 WHERE event_id = $1",
+                envelope.id, attempts, clock.utc_now() + timedelta(seconds=delay),
+            )  # fmt: skip
+        try:
+            async with open_work(self._database, Caller.system(envelope.territory)) as work:
+                if await self._enter_inbox(work, [envelope]):
+                    await self._call(work.for_message(envelope), envelope)
+                await work.driver.execute("DELETE FROM retry WHERE event_id = $1", envelope.id)
+        except Exception as error:
+            if is_lost(error):
+                raise DatabaseLost(repr(error)) from error
+            await self._record_failure(envelope, body, error, attempts=attempts)
+
+
+def _only_losses(error: Exception) -> str:
+    """What was lost, if nothing else went wrong (a task group may hold several errors); else nothing."""
+    if isinstance(error, ExceptionGroup):
+        found = [_only_losses(inner) for inner in error.exceptions]
+        return "; ".join(found) if all(found) else ""
+    return repr(error) if isinstance(error, TransportLost | DatabaseLost) or is_lost(error) else ""

@@ -1,0 +1,128 @@
+"""The transport of the embedded default: a small broker in a PostgreSQL database of its own.
+
+`binding` says which queue wants which type; publishing writes one row a queue; the active consumer of a
+queue holds an advisory lock, reads the oldest rows and deletes them when they are dealt with. A row is
+`taken` when a batch holds it, so that the next consumer knows what a dead one left behind.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from kernel.bus.transport import EVERYTHING, Delivery, Outgoing, TransportLost, queue_name
+from kernel.jobs import Leadership
+
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+COMMAND_TIMEOUT_SECONDS = 15
+POLL_SECONDS = 1.0
+
+_PUBLISH = f"""
+WITH incoming AS (
+  SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[]) WITH ORDINALITY AS i(event_id, type, body, n)
+), routed AS (
+  INSERT INTO message (queue, event_id, body)
+  SELECT b.queue, i.event_id, i.body
+  FROM incoming i, LATERAL (SELECT DISTINCT queue FROM binding WHERE pattern IN (i.type, '{EVERYTHING}')) b
+  ORDER BY i.n
+  RETURNING queue, event_id
+), woken AS (
+  SELECT pg_notify('metis_bus', queue) FROM (SELECT DISTINCT queue FROM routed) q
+)
+SELECT DISTINCT event_id, (SELECT count(*) FROM woken) FROM routed
+"""
+
+
+class PostgresTransport:
+    def __init__(self, url: str, *, command_timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> None:
+        self._url = url
+        self._command_timeout_seconds = command_timeout_seconds
+        self._publisher: asyncpg.Connection[Any] | None = None
+
+    @property
+    def system(self) -> str:
+        return "postgresql"
+
+    async def publish(self, messages: Sequence[Outgoing]) -> dict[UUID, str]:
+        ids = [message.event_id for message in messages]
+        try:
+            if self._publisher is None or self._publisher.is_closed():
+                self._publisher = await asyncpg.connect(self._url, timeout=10, command_timeout=self._command_timeout_seconds)
+            rows = await self._publisher.fetch(_PUBLISH, ids, [m.type for m in messages], [m.body for m in messages])
+        except LOST as error:
+            if self._publisher is not None:
+                self._publisher.terminate()
+            return dict.fromkeys(ids, repr(error))
+        routed = {row["event_id"] for row in rows}
+        return {event_id: "no queue takes it" for event_id in ids if event_id not in routed}
+
+    @asynccontextmanager
+    async def subscribe(self, service: str, patterns: Sequence[str]) -> AsyncIterator["PostgresSubscription"]:
+        queue = queue_name(service)
+        connection: asyncpg.Connection[Any] | None = None
+        try:
+            connection = await asyncpg.connect(self._url, timeout=10, command_timeout=self._command_timeout_seconds)
+            # Bound before the lock is held: what is published while a replica waits is kept for it all the same.
+            await connection.executemany(
+                "INSERT INTO binding (queue, pattern) VALUES ($1, $2) ON CONFLICT DO NOTHING", [(queue, p) for p in patterns]
+            )
+            async with Leadership(self._url, f"queue:{queue}") as leadership:
+                subscription = PostgresSubscription(connection, leadership, queue=queue)
+                await subscription.listen()
+                yield subscription
+        except LOST as error:
+            raise TransportLost(repr(error)) from error
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.terminate()
+
+
+class PostgresSubscription:
+    def __init__(self, connection: "asyncpg.Connection[Any]", leadership: Leadership, *, queue: str) -> None:
+        self._connection = connection
+        self._leadership = leadership
+        self._queue = queue
+        self._wake = asyncio.Event()
+
+    async def listen(self) -> None:
+        await self._connection.add_listener("metis_bus", self._on_notify)
+
+    def _on_notify(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        if payload == self._queue:
+            self._wake.set()
+
+    async def next_batch(self, limit: int) -> list[Delivery]:
+        while True:
+            if not self._leadership.holds:
+                raise TransportLost("another process may consume now")
+            self._wake.clear()
+            try:
+                rows = await self._connection.fetch(
+                    "WITH oldest AS (SELECT sequence, taken FROM message WHERE queue = $1 ORDER BY sequence LIMIT $2)"
+                    " UPDATE message m SET taken = true FROM oldest o WHERE m.sequence = o.sequence"
+                    " RETURNING m.sequence, m.body, o.taken",
+                    self._queue, limit,
+                )  # fmt: skip
+            except LOST as error:
+                raise TransportLost(repr(error)) from error
+            if rows:
+                return [
+                    Delivery(row["body"], row["taken"], row["sequence"]) for row in sorted(rows, key=lambda row: row["sequence"])
+                ]
+            try:
+                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+            except TimeoutError:
+                continue  # A notice can be missed; the poll cannot.
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        try:
+            await self._connection.execute("DELETE FROM message WHERE sequence = ANY($1::bigint[])", [d.tag for d in deliveries])
+        except LOST as error:
+            raise TransportLost(repr(error)) from error

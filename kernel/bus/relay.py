@@ -1,0 +1,146 @@
+"""The relay: takes events from the outbox to the broker, and deletes what the broker confirmed.
+
+One relay per service (advisory lock; replicas stand by). Rows are deleted by their own sequence, never
+skipped by a cursor: a slow transaction's rows appear below newer ones. Within a batch, two events of one
+subject are never under way together: the second goes out when the first is confirmed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from kernel.bus.transport import EXCHANGE, Outgoing, Transport
+from kernel.database import Database
+from kernel.jobs import Leadership
+from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, tracer
+
+log = logging.getLogger("metis.bus.relay")
+
+BATCH = 200
+POLL_SECONDS = 1.0
+BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5)
+CHANNEL = "metis_outbox"
+
+_OLDEST = f"SELECT sequence, event_id, type, subject, body, traceparent FROM outbox ORDER BY sequence LIMIT {BATCH}"
+
+
+class Relay:
+    def __init__(self, service: str, database: Database, transport: Transport) -> None:
+        self._service = service
+        self._database = database
+        self._transport = transport
+        self._wake = asyncio.Event()
+        self._leads = False
+        self._notices: set[asyncio.Task[None]] = set()
+
+    def on_published(self) -> None:
+        """Called after a commit that wrote to the outbox. In the leading process this costs nothing; a
+        standby sends one NOTIFY, since NOTIFY holds a lock on the whole database while it commits."""
+        if self._leads:
+            self._wake.set()
+        elif not self._notices:
+            task = asyncio.create_task(self._notify())
+            self._notices.add(task)
+            task.add_done_callback(self._notices.discard)
+
+    async def _notify(self) -> None:
+        try:
+            async with self._database.transaction("*") as (_, driver):
+                await driver.execute(f"NOTIFY {CHANNEL}")
+        except Exception as error:
+            log.info("could not wake the relay (it polls): %r", error)
+
+    async def run(self) -> None:
+        """Relay for ever; a lost database or broker is waited for."""
+        while True:
+            try:
+                async with Leadership(self._database.url, "relay") as leadership:
+                    await self._lead(leadership)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                log.warning("the relay lost its database: %r", error)
+                await asyncio.sleep(1)
+            finally:
+                self._leads = False
+
+    async def _lead(self, leadership: Leadership) -> None:
+        connection = leadership.connection
+        await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
+        self._leads = True
+        failures = 0
+        while leadership.holds:
+            self._wake.clear()
+            rows = await connection.fetch(_OLDEST)
+            if rows:
+                failed = await self._publish(connection, rows)
+                failures = failures + 1 if failed else 0
+                if failures:
+                    await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1])
+            else:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+        except TimeoutError:
+            return  # A wake-up can be missed; the poll cannot.
+
+    async def _publish(self, connection: "asyncpg.Connection[Any]", rows: Sequence[asyncpg.Record]) -> int:
+        """Publish a batch, delete what was confirmed, return how many stay."""
+        stuck: set[str] = set()
+        staying = 0
+        for wave in _waves(rows):
+            sendable = [row for row in wave if row["subject"] not in stuck]
+            staying += len(wave) - len(sendable)
+            if not sendable:
+                continue
+            started = time.time_ns()
+            failed = await self._transport.publish(
+                [Outgoing(row["event_id"], row["type"], row["subject"], row["body"]) for row in sendable]
+            )
+            self._trace(sendable, failed, started_ns=started)
+            stuck |= {row["subject"] for row in sendable if row["event_id"] in failed}
+            staying += len(failed)
+            confirmed = [row["sequence"] for row in sendable if row["event_id"] not in failed]
+            if confirmed:
+                await connection.execute("DELETE FROM outbox WHERE sequence = ANY($1::bigint[])", confirmed)
+            PUBLISHED.labels(self._service).inc(len(confirmed))
+            if failed:
+                PUBLISH_FAILURES.labels(self._service).inc(len(failed))
+                log.warning("%d of %d events stay in the outbox: %s", len(failed), len(wave), next(iter(failed.values())))
+        return staying
+
+    def _trace(self, rows: Sequence[asyncpg.Record], failed: dict[Any, str], *, started_ns: int) -> None:
+        for row in rows:
+            span = tracer().start_span(
+                f"send {row['type']}",
+                context=context_from(row["traceparent"]),
+                kind=SpanKind.PRODUCER,
+                start_time=started_ns,
+                attributes={
+                    "messaging.system": self._transport.system,
+                    "messaging.operation.type": "send",
+                    "messaging.destination.name": EXCHANGE,
+                    "messaging.message.id": str(row["event_id"]),
+                },
+            )
+            if reason := failed.get(row["event_id"]):
+                span.set_status(Status(StatusCode.ERROR, reason))
+            span.end()
+
+
+def _waves(rows: Sequence[asyncpg.Record]) -> list[list[asyncpg.Record]]:
+    """Split a batch so that no wave holds two events of one subject, keeping each subject's order."""
+    waves: list[list[asyncpg.Record]] = []
+    depth: dict[str, int] = {}
+    for row in rows:
+        level = depth.get(row["subject"], 0)
+        depth[row["subject"]] = level + 1
+        if level == len(waves):
+            waves.append([])
+        waves[level].append(row)
+    return waves

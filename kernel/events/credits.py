@@ -1,0 +1,156 @@
+"""Facts that the credit ledger tells. All amounts are whole minutes."""
+
+from datetime import date
+from typing import ClassVar
+from uuid import UUID
+
+from kernel.events.envelope import Event
+
+
+class CampaignOpened(Event):
+    """Needs may be written and missions agreed from now on. Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.campaign_opened.v1"
+    campaign_id: UUID
+    ref: str
+    title: str
+    starts_on: date
+    ends_on: date
+    operator_id: UUID
+
+
+class CampaignClosed(Event):
+    """No new mission may be agreed; unspent credit has expired. Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.campaign_closed.v1"
+    campaign_id: UUID
+    reason: str
+    expired_minutes: int
+
+
+class AssociationAdmitted(Event):
+    """An association is on the campaign's panel. Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.association_admitted.v1"
+    campaign_id: UUID
+    association_id: UUID
+
+
+class HoursPledged(Event):
+    """A contributor promised minutes; the pool grew. Subject: the pledge's id."""
+
+    event_type: ClassVar[str] = "credits.hours_pledged.v1"
+    campaign_id: UUID
+    pledge_id: UUID
+    contributor_id: UUID
+    minutes: int
+
+
+class PledgeWithdrawn(Event):
+    """Part of a pledge was taken back, as far as the pool still held it. Subject: the pledge's id."""
+
+    event_type: ClassVar[str] = "credits.pledge_withdrawn.v1"
+    campaign_id: UUID
+    pledge_id: UUID
+    contributor_id: UUID
+    minutes: int
+    reason: str
+
+
+class CreditGranted(Event):
+    """An association may spend these minutes. Subject: the grant's id."""
+
+    event_type: ClassVar[str] = "credits.credit_granted.v1"
+    campaign_id: UUID
+    association_id: UUID
+    grant_id: UUID
+    minutes: int
+    expires_on: date
+
+
+class CreditReserved(Event):
+    """The mission's minutes are set aside. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.credit_reserved.v1"
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    contributor_id: UUID
+    minutes: int
+
+
+class ReservationRefused(Event):
+    """The mission cannot be paid for. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.reservation_refused.v1"
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    code: str  # not-enough-credit | pledge-exhausted | campaign-not-open | association-not-on-panel
+    reason: str  # a French sentence for people: what lacks, and what would help
+    missing_minutes: int
+
+
+class CreditReleased(Event):
+    """The mission's hold went back to the association. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.credit_released.v1"
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    minutes: int
+    reason: str
+
+
+class MissionSettled(Event):
+    """Served minutes are spent and the rest of the hold went back. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.mission_settled.v1"
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    contributor_id: UUID
+    served_minutes: int
+    released_minutes: int
+
+
+class SettlementRefused(Event):
+    """The validated minutes exceed what is held: a new agreement is needed. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.settlement_refused.v1"
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    code: str
+    reason: str
+
+
+class CreditExpiring(Event):
+    """Unspent credit will expire soon (30 days, then 7 days before). Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.credit_expiring.v1"
+    campaign_id: UUID
+    association_id: UUID
+    minutes: int
+    expires_on: date
+    days_left: int
+
+
+class CreditExpired(Event):
+    """Unspent credit expired by the campaign's rule. Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.credit_expired.v1"
+    campaign_id: UUID
+    association_id: UUID
+    minutes: int
+    outcome: str  # returned | carried_over | lapsed
+
+
+class TransferReversed(Event):
+    """A transfer was undone by its opposite. Subject: the reversed transfer's id."""
+
+    event_type: ClassVar[str] = "credits.transfer_reversed.v1"
+    transfer_id: UUID
+    reversal_id: UUID
+    minutes: int
+    reason: str

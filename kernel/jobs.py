@@ -1,0 +1,93 @@
+"""Work that a service does by the clock (sweepers, senders), in one replica at a time."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from kernel.database import Database
+
+log = logging.getLogger("metis.jobs")
+
+
+@dataclass(frozen=True)
+class Job:
+    """`run` is called every `every_seconds`, and at once when `wake` is set. It opens its own works.
+
+    `wake` lets a use case hurry a job it just gave something to do (after its commit: a job that finds nothing yet
+    is called again by the clock).
+    """
+
+    name: str
+    every_seconds: float
+    run: Callable[[Database], Awaitable[None]]
+    wake: asyncio.Event | None = None
+
+
+async def run_job(job: Job, database: Database) -> None:
+    """Run one job for ever. An error is logged and the job tried again at its next turn."""
+    while True:
+        try:
+            async with Leadership(database.url, f"job:{job.name}") as leadership:
+                while leadership.holds:
+                    await job.run(database)
+                    await _pause(job)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("job %s failed; it will be tried again", job.name)
+            await asyncio.sleep(min(job.every_seconds, 5))
+
+
+async def _pause(job: Job) -> None:
+    if job.wake is None:
+        await asyncio.sleep(job.every_seconds)
+        return
+    try:
+        await asyncio.wait_for(job.wake.wait(), job.every_seconds)
+    except TimeoutError:
+        pass
+    job.wake.clear()
+
+
+class Leadership:
+    """An advisory lock held by one process: others wait until it leaves, dies, or loses its connection."""
+
+    def __init__(self, url: str, name: str, *, poll_seconds: float = 1.0) -> None:
+        self._url = url
+        self._name = name
+        self._poll_seconds = poll_seconds
+        self._connection: asyncpg.Connection[Any] | None = None
+
+    @property
+    def connection(self) -> "asyncpg.Connection[Any]":
+        """The session that holds the lock."""
+        assert self._connection is not None
+        return self._connection
+
+    @property
+    def holds(self) -> bool:
+        return self._connection is not None and not self._connection.is_closed()
+
+    async def __aenter__(self) -> "Leadership":
+        # TCP keepalives let the server notice a dead host, and so free the lock.
+        self._connection = await asyncpg.connect(
+            self._url, timeout=10, command_timeout=30, server_settings={"tcp_keepalives_idle": "10", "jit": "off"}
+        )
+        while not await self._connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._name):
+            await asyncio.sleep(self._poll_seconds)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+async def run_all(jobs: Sequence[Job], database: Database) -> None:
+    async with asyncio.TaskGroup() as group:
+        for job in jobs:
+            group.create_task(run_job(job, database), name=f"job:{job.name}")

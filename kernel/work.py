@@ -1,0 +1,86 @@
+"""A transaction, the caller it runs for, and the events it publishes. Only this module commits.
+
+One request or one message is one `Work`. An event is published by writing it to the outbox inside the
+same transaction; there is no other way to publish (kernel/bus/relay.py speaks to the broker).
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from kernel import clock
+from kernel.auth import Caller
+from kernel.database import Database
+from kernel.events.envelope import Envelope, Event, encode_event
+from kernel.ids import new_id
+from kernel.telemetry import current_traceparent
+
+_INSERT_OUTBOX = """
+INSERT INTO outbox (event_id, type, subject, body, traceparent, recorded_at)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
+"""
+
+
+@dataclass
+class Work:
+    """What a use case gets: `connection` to query, `now` to read the time, `publish` to tell others."""
+
+    connection: AsyncConnection
+    driver: "asyncpg.Connection[Any]"
+    caller: Caller
+    now: datetime
+    service: str
+    message: Envelope | None = None  # the event being handled, if this work handles one
+    _outgoing: list[tuple[UUID, str, str, bytes, str | None, datetime]] = field(default_factory=list)
+
+    @property
+    def territory(self) -> str:
+        return self.caller.territory
+
+    def publish(self, event: Event, *, subject: UUID | str) -> UUID:
+        """Tell everybody, if and when this transaction commits. Order is kept per subject."""
+        event_id = new_id()
+        traceparent = current_traceparent()
+        body = encode_event(
+            event,
+            id=event_id,
+            source=f"/metis/{self.service}",
+            time=self.now,
+            subject=str(subject),
+            territory=self.territory,
+            traceparent=traceparent,
+            actorid=self.caller.identity,
+        )
+        self._outgoing.append((event_id, event.event_type, str(subject), body, traceparent, self.now))
+        return event_id
+
+    def for_message(self, message: Envelope) -> "Work":
+        """The same transaction, handling one event of several."""
+        return replace(self, message=message)
+
+    async def flush(self) -> bool:
+        """Write the published events to the outbox; called once, just before the commit."""
+        if not self._outgoing:
+            return False
+        await self.driver.execute(_INSERT_OUTBOX, *map(list, zip(*self._outgoing, strict=True)))
+        self._outgoing.clear()
+        return True
+
+
+@asynccontextmanager
+async def open_work(
+    database: Database, caller: Caller, *, now: datetime | None = None, message: Envelope | None = None
+) -> AsyncIterator[Work]:
+    """One transaction for one caller. Leaves with a commit, or with an error and no trace of the attempt."""
+    async with database.transaction(caller.territory) as (connection, driver):
+        work = Work(connection, driver, caller, now or clock.utc_now(), database.service, message)
+        yield work
+        published = await work.flush()
+    if published:
+        database.after_publish()

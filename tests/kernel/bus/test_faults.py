@@ -1,0 +1,131 @@
+"""What the bus promises when something dies: nothing is lost, nothing happens twice."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.kernel.bus.conftest import World
+from tests.kernel.bus.node import Node
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@contextlib.asynccontextmanager
+async def node_process(world: World, mode: str, service: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A node in a process of its own."""
+    name = world.name(service)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.kernel.bus.node", mode, name, world.databases[name], world.bus_url
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _equals(node: Node, subject: str, expected: list[int]) -> bool:
+    return await node.numbers(subject) == expected
+
+
+class TestBroker:
+    async def test_stopped_and_started_loses_nothing(self, world: World) -> None:
+        node = await world.make_node("node")
+        node.start()
+        await node.tell("s", 1)
+        await wait_until(lambda: _equals(node, "s", [1]))
+        await world.stop_broker()
+        await node.tell("s", 2, 3)  # people go on working: the outbox keeps it
+        assert await node.outbox() == 2
+        await world.start_broker()
+        await node.tell("s", 4)
+        await wait_until(lambda: _equals(node, "s", [1, 2, 3, 4]), seconds=90)
+
+    async def test_stalled_and_resumed_loses_nothing(self, world: World) -> None:
+        node = await world.make_node("node")
+        node.start()
+        await node.tell("s", 1)
+        await wait_until(lambda: _equals(node, "s", [1]))
+        resume = await world.stall_broker()
+        try:
+            await node.tell("s", 2)
+            await node.tell("t", 1)
+            # Longer than the patience for a confirm: the relay must have given up at least once, and live.
+            with contextlib.suppress(AssertionError):
+                await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=4)
+            assert await node.outbox() == 2
+        finally:
+            await resume()
+        await node.tell("s", 3)
+        await wait_until(lambda: _equals(node, "s", [1, 2, 3]), seconds=90)
+        await wait_until(lambda: _equals(node, "t", [1]))
+
+    async def test_a_deleted_queue_comes_back_with_its_consumer(self, world: World) -> None:
+        node = await world.make_node("node")
+        node.start()
+        await node.tell("s", 1)
+        await wait_until(lambda: _equals(node, "s", [1]))
+        await world.delete_queue("node")
+        await node.tell("s", 2)
+        await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=60)
+        assert await node.outbox() == 0
+
+
+class TestProcess:
+    async def test_a_handler_killed_in_the_middle_is_parked_and_the_others_go_on(self, world: World) -> None:
+        teller = await world.make_node("teller")
+        listener = await world.make_node("listener")  # its tables; the process below does the work
+        deaths = 0
+        async with node_process(world, "consume-die", "listener") as process:
+            teller.start(consume=False)
+            await teller.tell("killer", 13)
+            for number in (1, 2):
+                await teller.tell("s", number)
+            assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        while not await listener.dead():
+            deaths += 1
+            assert deaths < 10, "a message that kills its process must end in the dead letters"
+            async with node_process(world, "consume-die", "listener") as process:
+                with contextlib.suppress(AssertionError):
+                    await wait_until(lambda process=process: process.returncode is not None or listener.dead(), seconds=30)
+        [letter] = await listener.dead()
+        assert letter["subject"] == "killer"
+        assert "ended the process" in str(letter["reason"])
+        async with node_process(world, "consume-die", "listener"):
+            await wait_until(lambda: _equals(listener, "s", [1, 2]))
+
+    async def test_a_relay_killed_between_publish_and_delete_repeats_without_double_effect(self, world: World) -> None:
+        teller, listener = await world.make_node("teller"), await world.make_node("listener")
+        listener.start(relay=False)
+        await wait_until(lambda: listener.consumer.connected)
+        await teller.tell("s", 1)
+        async with node_process(world, "relay-die", "teller") as process:
+            assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        await wait_until(lambda: _equals(listener, "s", [1]))
+        assert await teller.outbox() == 1, "the row was to be deleted only after the confirm"
+        teller.start(consume=False)
+        await teller.tell("s", 2)
+        await wait_until(lambda: _equals(listener, "s", [1, 2]))
+
+    async def test_the_services_database_restarted_loses_nothing(self, world: World) -> None:
+        node = await world.make_node("node")
+        node.start()
+        await node.tell("s", 1)
+        await wait_until(lambda: _equals(node, "s", [1]))
+        name = world.databases[node.service].rpartition("/")[2]
+        await world._admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+        async def tell() -> bool:
+            with contextlib.suppress(Exception):
+                await node.tell("s", 2)
+                return True
+            return False
+
+        await wait_until(tell)
+        await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=60)
