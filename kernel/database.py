@@ -10,7 +10,7 @@ import asyncpg
 import sqlalchemy.exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-_TERRITORY = re.compile(r"(\d{2}|2[AB])\d{3}|\*")
+_TERRITORY = re.compile(r"([0-9]{2}|2[AB])[0-9]{3}|\*")
 
 
 def sqlalchemy_url(url: str, *, driver: str = "asyncpg") -> str:

@@ -15,7 +15,7 @@ def new_id() -> UUID:
     The 48-bit millisecond and the 12 bits below it form one tick of about 244 ns; two calls within a
     tick take the next one, so ids made in one transaction keep their order.
     """
-    global _last_tick
+    global _last_tick  # noqa: PLW0603 - one order for the whole process is the point
     milliseconds, rest_nanoseconds = divmod(time.time_ns(), 1_000_000)
     tick = (milliseconds << 12) | ((rest_nanoseconds << 12) // 1_000_000)
     with _lock:

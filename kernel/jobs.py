@@ -1,6 +1,7 @@
 """Work that a service does by the clock (sweepers, senders), in one replica at a time."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -46,10 +47,8 @@ async def _pause(job: Job) -> None:
     if job.wake is None:
         await asyncio.sleep(job.every_seconds)
         return
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(job.wake.wait(), job.every_seconds)
-    except TimeoutError:
-        pass
     job.wake.clear()
 
 
@@ -77,7 +76,7 @@ class Leadership:
         self._connection = await asyncpg.connect(
             self._url, timeout=10, command_timeout=30, server_settings={"tcp_keepalives_idle": "10", "jit": "off"}
         )
-        while not await self._connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._name):
+        while not await self._connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._name):  # noqa: ASYNC110 - the event is in another process
             await asyncio.sleep(self._poll_seconds)
         return self
 

@@ -26,7 +26,7 @@ class PageRequest:
     response: Response
 
 
-def _page_request(
+async def _page_request(
     request: Request,
     response: Response,
     limit: Annotated[int, Query(ge=1, le=200, description="Rows a page.")] = 50,

@@ -22,7 +22,7 @@ from kernel.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 from kernel.telemetry import log_territory
 from kernel.work import Work, open_work
 
-TERRITORY_PATTERN = r"^(\d{2}|2[AB])\d{3}$"
+TERRITORY_PATTERN = r"^([0-9]{2}|2[AB])[0-9]{3}$"
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PROBLEM_STATUSES = {
     400: "The request is malformed",
@@ -146,13 +146,13 @@ async def _answer_once(
     return response
 
 
-def _document_territory(
+async def _document_territory(
     territory: Annotated[str, Path(pattern=TERRITORY_PATTERN, description="INSEE code of the commune.")],
 ) -> None:
     """Puts the path parameter into the OpenAPI document and refuses malformed codes."""
 
 
-def _document_idempotency_key(
+async def _document_idempotency_key(
     request: Request,
     idempotency_key: Annotated[
         str | None,
@@ -162,7 +162,7 @@ def _document_idempotency_key(
     """Puts the header into the OpenAPI document; `MetisRoute` does the work."""
 
 
-def _current_work(request: Request) -> Work:
+async def _current_work(request: Request) -> Work:
     work: Work = request.state.work
     return work
 
@@ -170,7 +170,7 @@ def _current_work(request: Request) -> Work:
 InWork = Annotated[Work, Depends(_current_work)]
 
 
-def _version_to_edit(
+async def _version_to_edit(
     if_match: Annotated[str | None, Header(description='Version being edited, e.g. "3" (the ETag).')] = None,
 ) -> int:
     if if_match is None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
@@ -67,7 +68,9 @@ def make_service_app(
             await database.close()
             await asyncio.to_thread(provider.shutdown)
 
-    app = FastAPI(title=f"Métis {service}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # FastAPI's own spans, metrics and logs would double ours (the Telemetry middleware below).
+    silent: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+    app = FastAPI(title=f"Métis {service}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, telemetry=silent)
     app.state.database = database
     app.state.bus = bus
     app.state.settings = settings

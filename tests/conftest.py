@@ -10,7 +10,7 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -26,12 +26,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import SecretStr
 
 from cli import embedded_postgres
+from cli.http import make_client
+from cli.stack import Stack
 from kernel.auth import Caller
 from kernel.database import Database
 from kernel.migrate import create_bus, create_database, database_name, upgrade, url_for
 from kernel.work import open_work
 from tests.support.broker import Broker, make_broker
 from tests.support.clients import PUBLIC_KEYS
+from tests.support.stack import running_stack
+from tests.support.town import Town, found_town
 
 ROOT = Path(__file__).parent.parent
 SERVICES = ("registry", "matching", "credits", "notifications")
@@ -131,6 +135,8 @@ async def make_app(service_url: Callable[[str], str], bus_url: str) -> AsyncIter
                 **settings,
             )
         )
+        # Nothing relays here; a wake-up would outlive the test.
+        app.state.database.after_publish = lambda: None
         made.append(app)
         return app
 
@@ -147,6 +153,25 @@ def open_test_work(territory: str) -> Callable[..., object]:
         return open_work(database, caller or Caller.system(territory), **options)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture(scope="session")
+async def stack(postgres_url: str, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """All services and the gateway as processes, over RabbitMQ."""
+    async with running_stack(tmp_path_factory.mktemp("state"), postgres_url=postgres_url, amqp_url=broker.url) as running:
+        yield running
+
+
+@pytest.fixture
+async def make_town(stack: Stack) -> AsyncIterator[Callable[[str], Awaitable[Town]]]:
+    """A function: a town of its own at the stack's public API."""
+    async with make_client(stack.url) as http:
+        yield lambda territory: found_town(http, stack.url, territory, admin_secret=stack.secrets.instance_admin_secret)
+
+
+@pytest.fixture
+async def town(make_town: Callable[[str], Awaitable[Town]], territory: str) -> Town:
+    return await make_town(territory)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ events are handled one by one, so that a poison message never holds up those of 
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -268,10 +269,8 @@ class Consumer:
     async def _retry_for_ever(self) -> None:
         while True:
             if not await self.retry_due():
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._retry_wake.wait(), RETRY_POLL_SECONDS)
-                except TimeoutError:
-                    pass
                 self._retry_wake.clear()
 
     async def retry_due(self) -> int:

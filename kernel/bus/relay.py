@@ -66,6 +66,8 @@ class Relay:
                 await asyncio.sleep(1)
             finally:
                 self._leads = False
+                for notice in self._notices:
+                    notice.cancel()
 
     async def _lead(self, leadership: Leadership) -> None:
         connection = leadership.connection

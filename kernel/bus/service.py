@@ -59,7 +59,8 @@ class Bus:
         async with self._database.transaction("*") as (_, driver):
             row = await driver.fetchrow(
                 "SELECT (SELECT count(*) FROM outbox) AS outbox,"
-                " (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8 FROM outbox) AS outbox_age_seconds,"
+                " (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8 FROM outbox)"
+                " AS outbox_age_seconds,"
                 " (SELECT count(*) FROM retry) AS retries, (SELECT count(*) FROM dead_letter) AS dead_letters"
             )
         assert row is not None
@@ -82,6 +83,7 @@ class Bus:
         """Delete old inbox rows a thousand at a time, so that no handler waits for it."""
         async with self._database.transaction("*") as (_, driver):
             await driver.execute(
-                "DELETE FROM inbox WHERE event_id IN (SELECT event_id FROM inbox WHERE handled_at < now() - $1 * interval '1 day' LIMIT 1000)",
+                "DELETE FROM inbox WHERE event_id IN"
+                " (SELECT event_id FROM inbox WHERE handled_at < now() - $1 * interval '1 day' LIMIT 1000)",
                 INBOX_KEPT_DAYS,
             )

@@ -4,6 +4,7 @@ Looked for in this order: METIS_TEST_AMQP_URL (cannot be stopped: the fault test
 Docker (testcontainers), `rabbitmq-server` on this machine, and, as root on Debian, apt.
 """
 
+import logging
 import os
 import shutil
 import signal
@@ -13,7 +14,11 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
+
+from testcontainers.core.container import DockerContainer
+
+log = logging.getLogger("metis.tests")
 
 START_SECONDS = 90
 PATHS = ("/usr/lib/rabbitmq/bin", "/usr/local/sbin", "/opt/homebrew/sbin")
@@ -34,7 +39,10 @@ def make_broker() -> Broker:
     if url := os.environ.get("METIS_TEST_AMQP_URL"):
         return GivenBroker(url)
     if _docker_answers():
-        return ContainerBroker()
+        try:
+            return ContainerBroker()
+        except Exception as error:
+            log.warning("Docker answers but gives no RabbitMQ (%s); looking on this machine", error)
     program = find_rabbitmq() or _install_with_apt()
     return LocalBroker(program)
 
@@ -96,13 +104,14 @@ class GivenBroker:
 
 class ContainerBroker:
     def __init__(self) -> None:
-        from testcontainers.rabbitmq import RabbitMqContainer
-
         self._port = _free_port()
-        self._container = RabbitMqContainer(os.environ.get("METIS_TEST_RABBITMQ_IMAGE", "rabbitmq:4-management"))
-        self._container.ports = {5672: ("127.0.0.1", self._port)}
+        self._container = DockerContainer(os.environ.get("METIS_TEST_RABBITMQ_IMAGE", "rabbitmq:4-management"))
+        self._container.with_env("RABBITMQ_DEFAULT_USER", "guest").with_env("RABBITMQ_DEFAULT_PASS", "guest")
+        # On loopback alone; the library's own binding would listen to the whole network.
+        self._container.ports = cast(Any, {5672: ("127.0.0.1", self._port)})
         self._container.start()
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
+        _wait_for_port(self._port)
 
     def stop(self) -> None:
         self._container.get_wrapped_container().stop(timeout=20)
@@ -157,7 +166,12 @@ class LocalBroker:
     def start(self) -> None:
         with (self._folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                [str(self._program)], env=self._environment(), stdout=output, stderr=output, start_new_session=True, cwd=self._folder
+                [str(self._program)],
+                env=self._environment(),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd=self._folder,
             )
         try:
             _wait_for_port(self._port, process=self._process)

@@ -83,7 +83,8 @@ class World:
         queue = queue_name(self.name(service))
         if self.broker is None:
             connection = await asyncpg.connect(self.bus_url)
-            await connection.execute("INSERT INTO message (queue, event_id, body) VALUES ($1, gen_random_uuid(), $2)", queue, body)
+            insert = "INSERT INTO message (queue, event_id, body) VALUES ($1, gen_random_uuid(), $2)"
+            await connection.execute(insert, queue, body)
             await connection.execute("SELECT pg_notify('metis_bus', $1)", queue)
             await connection.close()
             return

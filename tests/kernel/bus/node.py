@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from kernel.auth import Caller
@@ -84,7 +84,8 @@ class Node:
             return [work.publish(ThingHappened(number=number), subject=subject) for number in numbers]
 
     async def effects(self) -> list[tuple[str, int]]:
-        return [(row["subject"], row["number"]) for row in await self._rows("SELECT subject, number FROM effect ORDER BY sequence")]
+        rows = await self._rows("SELECT subject, number FROM effect ORDER BY sequence")
+        return [(row["subject"], row["number"]) for row in rows]
 
     async def numbers(self, subject: str) -> list[int]:
         return [number for about, number in await self.effects() if about == subject]
@@ -98,7 +99,7 @@ class Node:
     async def dead(self) -> list[dict[str, object]]:
         return [dict(row) for row in await self._rows("SELECT * FROM dead_letter")]
 
-    async def _rows(self, query: str) -> list[dict[str, object]]:
+    async def _rows(self, query: str) -> list[dict[str, Any]]:
         async with self.database.transaction("*") as (_, driver):
             return [dict(row) for row in await driver.fetch(query)]
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -40,8 +41,7 @@ class TestPublish:
         teller.start(consume=False)
         await teller.tell("s", 1, 2, 3)
         for node in (first, second):
-            await wait_until(lambda node=node: node.numbers("s"), what="the fan-out")
-            await wait_until(lambda node=node: _equals(node.numbers("s"), [1, 2, 3]))
+            await wait_until(partial(_numbers_are, node, "s", [1, 2, 3]), what="the fan-out")
         await wait_until(lambda: _equals(teller.outbox(), 0), what="an empty outbox")
 
     async def test_nothing_is_published_by_a_transaction_that_fails(self, world: World) -> None:
@@ -256,6 +256,10 @@ async def connect(node: Node) -> AsyncIterator["asyncpg.Connection[Any]"]:
     connection = await asyncpg.connect(node.database.url)
     yield connection
     await connection.close()
+
+
+async def _numbers_are(node: Node, subject: str, expected: list[int]) -> bool:
+    return await node.numbers(subject) == expected
 
 
 async def _equals(found: object, expected: object) -> bool:

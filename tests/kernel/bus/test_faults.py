@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -28,6 +29,10 @@ async def node_process(world: World, mode: str, service: str) -> AsyncIterator[a
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _ended_or_buried(process: asyncio.subprocess.Process, listener: Node) -> bool:
+    return process.returncode is not None or bool(await listener.dead())
 
 
 async def _equals(node: Node, subject: str, expected: list[int]) -> bool:
@@ -93,7 +98,7 @@ class TestProcess:
             assert deaths < 10, "a message that kills its process must end in the dead letters"
             async with node_process(world, "consume-die", "listener") as process:
                 with contextlib.suppress(AssertionError):
-                    await wait_until(lambda process=process: process.returncode is not None or listener.dead(), seconds=30)
+                    await wait_until(partial(_ended_or_buried, process, listener), seconds=30)
         [letter] = await listener.dead()
         assert letter["subject"] == "killer"
         assert "ended the process" in str(letter["reason"])

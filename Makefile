@@ -1,0 +1,62 @@
+# Métis. `make demo` and `make test` do all their own set-up; they need Python 3.11+ and make.
+PYTHON ?= python3
+BIN := .venv/bin
+ONCE ?=
+STAMP := .venv/.installed-by-make
+
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## the environment in .venv, from the hashed lock
+
+# uv does the work: it is pinned in the lock like everything else, and ten times as fast as pip.
+$(STAMP): requirements.lock pyproject.toml deploy/install.py
+	@$(PYTHON) deploy/install.py
+	@touch $@
+
+demo: $(STAMP) ## a whole campaign of two towns, then serve until Ctrl-C (ONCE=1: play, report, stop)
+	@$(BIN)/metis demo $(if $(ONCE),--once)
+
+up: $(STAMP) ## the platform on this machine, empty, until Ctrl-C
+	@$(BIN)/metis up
+
+test: $(STAMP) ## every test, on a real PostgreSQL and a real RabbitMQ that it finds or fetches
+	$(BIN)/python -m pytest
+
+check: $(STAMP) ## format, lint, types, import rules, generated files
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy kernel services gateway cli bench tests
+	$(BIN)/lint-imports
+	$(BIN)/metis openapi --check
+	$(BIN)/metis eventdocs --check
+
+format: $(STAMP) ## format and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+generate: $(STAMP) ## docs/api, docs/events and the gateway's route table, from the code
+	$(BIN)/metis openapi
+	$(BIN)/metis eventdocs
+
+lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --upgrade -q -o requirements.lock
+
+bench: bench-bus bench-gateway bench-demo ## all measurements
+bench-bus: $(STAMP) ## events per second against bare aio-pika
+	@$(BIN)/python -m bench.bus
+bench-gateway: $(STAMP) ## requests per second against nginx
+	@$(BIN)/python -m bench.gateway
+bench-demo: $(STAMP) ## seconds and memory of the demo
+	@$(BIN)/python -m bench.demo
+
+compose-test: ## build the images and play the demo against the compose stack (needs Docker)
+	deploy/compose/test.sh
+
+clean: ## forget the demo's state
+	rm -rf .metis build
+
+.PHONY: help install demo up test check format generate lock bench bench-bus bench-gateway bench-demo compose-test clean

@@ -1,0 +1,50 @@
+"""How the command line speaks: one console, one kind of failure that says its cure."""
+
+import os
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+console = Console(highlight=False)
+# Progress and remarks go beside the output, so that the output can be piped.
+errors = Console(stderr=True, highlight=False)
+
+
+class CliError(Exception):
+    """Something a person can mend. `cure` says how; `detail` is what a log or a program said."""
+
+    def __init__(self, message: str, *, cure: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.cure = cure
+        self.detail = detail
+
+
+def say(text: str) -> None:
+    console.print(text)
+
+
+def print_error(error: CliError) -> None:
+    errors.print(f"[bold red]✗[/] {escape(error.message)}")
+    if error.detail:
+        errors.print(escape(error.detail.rstrip()), style="dim")
+    if error.cure:
+        errors.print(f"[bold green]→[/] {escape(error.cure)}")
+
+
+class TeachingGroup(TyperGroup):
+    """The command group that turns a `CliError` into a message and exit code 1, and Ctrl-C into 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CliError as error:
+            if os.environ.get("METIS_TRACEBACK"):
+                raise
+            print_error(error)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            errors.print("Interrompu.")
+            ctx.exit(130)

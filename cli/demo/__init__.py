@@ -1,0 +1,1 @@
+"""`metis demo`: a whole campaign, played through the public API by its different people."""

@@ -1,0 +1,71 @@
+"""Steps 7 and 8 of a campaign: closure before its time, expiry, statements; and the partner that listens along."""
+
+from typing import Any
+
+from cli.demo.receivers import Partner
+from cli.demo.town import Town, wait_until
+
+CLOSED = "Clôture anticipée : toutes les missions possibles sont servies, le bilan est présenté au conseil de décembre."
+PARTNER = "partenaire"
+PARTNER_EVENTS = [
+    "credits.campaign_opened.v1",
+    "credits.credit_granted.v1",
+    "matching.need_opened.v1",
+    "matching.need_fulfilled.v1",
+    "matching.mission_closed.v1",
+    "credits.campaign_closed.v1",
+]
+
+
+async def subscribe_partner(town: Town, partner: Partner, *, url: str) -> None:
+    """A partner platform gets a client, asks for events at its own address, and reads the secret that signs them."""
+    body = {"name": "Plateforme partenaire", "roles": ["partner"]}
+    await town.issue(town.as_officer, PARTNER, body)
+    town.memory.save()
+    session = town.session(PARTNER)
+    hooks = await session.everything("/webhooks")
+    if not hooks:
+        wish = {"url": url, "event_types": PARTNER_EVENTS, "description": "Agenda solidaire du territoire"}
+        hooks = [await session.post("/webhooks", wish, key=f"demo-webhook-{town.insee}")]
+        town.say("une plateforme partenaire s'abonne aux événements publics")
+    hook = hooks[0]
+    if hook["url"] != url:
+        headers_version = str(hook["version"])
+        hook = await session.patch(f"/webhooks/{hook['id']}", {"url": url}, version=headers_version)
+    secret = await session.get(f"/webhooks/{hook['id']}/secret")
+    partner.know(f"/{town.insee}", secret["secret"])
+    town.notes["webhook"] = hook["id"]
+
+
+async def close_campaign(town: Town) -> None:
+    """The officer closes it before its end, with the reason; unspent credit expires by the campaign's rule."""
+    if town.campaign["state"] == "open":
+        await town.as_officer.post(f"{town.path}/closure", {"reason": CLOSED}, key=f"demo-closure-{town.campaign['id']}")
+        await town.read_campaign(town.as_officer)
+        town.say(f"campagne close par {town.officer['display_name']} ; le crédit non dépensé expire selon la règle")
+
+
+async def read_statements(town: Town) -> list[dict[str, Any]]:
+    """Each association reads its own statement; the operator, those of the associations that did not sign in."""
+    grants = await town.as_operator.everything(f"{town.path}/grants")
+
+    async def read(association_id: str) -> dict[str, Any]:
+        own = town.has_client(town.manager_of(association_id)["ref"])
+        session = town.as_manager(association_id) if own else town.as_operator
+        statement: dict[str, Any] = await session.get(f"{town.path}/statements/{association_id}")
+        return statement
+
+    return await town.together(read(association_id) for association_id in dict.fromkeys(g["association_id"] for g in grants))
+
+
+async def wait_for_messages(town: Town) -> None:
+    """Nothing is on its way any more: no e-mail, no delivery to the partner."""
+
+    async def all_sent() -> bool:
+        waiting = await town.as_officer.get("/emails", state="waiting", limit=1)
+        if waiting["items"]:
+            return False
+        hook = town.notes["webhook"]
+        return not (await town.session(PARTNER).get(f"/webhooks/{hook}/deliveries", state="waiting", limit=1))["items"]
+
+    await wait_until(all_sent, what=f"les courriels et les webhooks de {town.name} sont partis")

@@ -1,0 +1,50 @@
+"""Past events given to a service again (`metis events replay`): a service that was added late, or restored from a backup."""
+
+import asyncio
+from datetime import datetime
+
+from cli.console import CliError, console
+from cli.databases import chosen_services, connect
+from cli.state import State
+
+LOG_SERVICE = "notifications"  # it hears every event and keeps them for a while
+BATCH = 1000
+
+
+async def replay(state: State, *, service: str, since: datetime, type_prefix: str = "", dry_run: bool = False) -> tuple[int, int]:
+    """Queue what the log holds since then and the service's inbox does not know. Returns (seen, queued)."""
+    from kernel.bus.deadletters import offer_again
+
+    seen = queued = 0
+    log = await connect(LOG_SERVICE, state)
+    target = await connect(service, state)
+    try:
+        async with log.transaction():
+            cursor = await log.cursor(
+                "SELECT event_id, subject, body FROM event_log WHERE recorded_at >= $1 AND starts_with(type, $2)"
+                " ORDER BY recorded_at, event_id",
+                since, type_prefix,
+            )  # fmt: skip
+            while rows := await cursor.fetch(BATCH):
+                seen += len(rows)
+                if not dry_run:
+                    queued += await offer_again(target, [(row["event_id"], row["subject"], row["body"]) for row in rows])
+    finally:
+        await log.close()
+        await target.close()
+    return seen, queued
+
+
+def run(state: State, *, service: str, since: datetime, type_prefix: str, dry_run: bool) -> None:
+    if since.tzinfo is None:
+        since = since.astimezone()
+    if since > datetime.now(since.tzinfo):
+        raise CliError(f"{since} lies in the future.", cure="Give a past moment, e.g. --since 2026-11-01.")
+    chosen_services(service)
+    seen, queued = asyncio.run(replay(state, service=service, since=since, type_prefix=type_prefix, dry_run=dry_run))
+    if dry_run:
+        console.print(f"{seen} events in the log since {since:%Y-%m-%d %H:%M %Z}; nothing was queued (--dry-run).")
+    else:
+        console.print(
+            f"{seen} events in the log since {since:%Y-%m-%d %H:%M %Z}; {queued} queued for {service}, the rest it knows."
+        )

@@ -1,0 +1,1 @@
+"""`metis import`: the files of a town's officer, into the platform, through its public API."""

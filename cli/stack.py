@@ -1,0 +1,213 @@
+"""The whole platform on one machine: PostgreSQL, four services and the gateway, each its own process."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from cli import embedded_postgres
+from cli.console import CliError
+from cli.migrate import BUS, SERVICES, derive_password, runtime_urls
+from cli.processes import STOP_SECONDS, Child, Children, explain_log
+from cli.state import Secrets, State
+
+HOST = "127.0.0.1"
+PORTS = {"gateway": 8100, "registry": 8101, "matching": 8102, "credits": 8103, "notifications": 8104}
+GATEWAY_FACTORY = "gateway.app:make_gateway"
+ADMIN_CLIENT = "instance-admin"
+# Enough for a town on one machine; the server takes 120 connections in all.
+POOL_SIZE = "5"
+LARGEST_SPANS_BYTES = 64 * 1024 * 1024
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Stack:
+    """What runs: where to reach it, and how to look into its databases."""
+
+    state: State
+    secrets: Secrets
+    ports: dict[str, int]
+    children: Children
+    database_urls: dict[str, str] = field(default_factory=dict, repr=False)
+    admin_url: str = field(default="", repr=False)
+    server: embedded_postgres.Server | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The public door."""
+        return self.address("gateway")
+
+    def address(self, name: str) -> str:
+        return f"http://{HOST}:{self.ports[name]}"
+
+
+@asynccontextmanager
+async def run_stack(
+    state: State, *, environment: Mapping[str, str] | None = None, durable: bool = True, say: Say = lambda text: None
+) -> AsyncIterator[Stack]:
+    """Everything started and ready inside the block; everything stopped after it, in reverse, whatever happens.
+
+    `environment` is given to all processes beside what they need. METIS_DATABASE_URL and METIS_AMQP_URL, when set,
+    stand for a server and a broker of one's own.
+    """
+    with state.locked():
+        _keep_last_logs(state)
+        ports, remarks = choose_ports(PORTS)
+        children = Children(environment=_base_environment(state) | dict(environment or {}), log=state.logs / "nursery.log")
+        stack = Stack(state, state.secrets(), ports, children, remarks=remarks)
+        try:
+            await _start(stack, durable=durable, say=say)
+            yield stack
+        finally:
+            # Shielded: a second Ctrl-C must not leave processes behind.
+            await asyncio.shield(asyncio.ensure_future(_stop(stack, say=say)))
+
+
+def _keep_last_logs(state: State) -> None:
+    """One generation is kept: the log of the run that went wrong is usually the one before."""
+    for log in state.logs.glob("*.log"):
+        log.replace(log.with_suffix(".log.1"))
+    if state.spans.exists() and state.spans.stat().st_size > LARGEST_SPANS_BYTES:
+        state.spans.replace(state.spans.with_suffix(".jsonl.1"))
+
+
+async def _start(stack: Stack, *, durable: bool, say: Say) -> None:
+    """Services and migration begin to import while PostgreSQL starts; services serve once the tables are there."""
+    await stack.children.open()
+    migration = _spawn_migration(stack)
+    try:
+        say("PostgreSQL démarre")
+        stack.admin_url = os.environ.get("METIS_DATABASE_URL") or await _start_postgres(stack, durable=durable)
+        say("Bases de données, services et passerelle")
+        passwords = _passwords(stack)
+        stack.database_urls = runtime_urls(stack.admin_url, passwords)
+        for name in (*SERVICES, "gateway"):
+            _spawn_service(stack, name)
+        await _migrate(stack, migration, passwords)
+    finally:
+        if migration.poll() is None:
+            migration.kill()
+            migration.wait()
+    stack.children.open_gate()
+    await stack.children.wait_ready()
+    stack.state.write("running.json", {"pid": os.getpid(), "ports": stack.ports})
+
+
+async def _start_postgres(stack: Stack, *, durable: bool) -> str:
+    log = stack.state.logs / "postgres.log"
+    password = stack.secrets.postgres_password
+    stack.server = await asyncio.to_thread(
+        embedded_postgres.start, stack.state.postgres, password=password, log=log, durable=durable
+    )
+    return stack.server.url
+
+
+def _passwords(stack: Stack) -> dict[str, str]:
+    wanted = SERVICES if _amqp_url() else (BUS, *SERVICES)
+    return {service: derive_password(stack.secrets.database_secret, service) for service in wanted}
+
+
+def _spawn_migration(stack: Stack) -> "subprocess.Popen[str]":
+    with (stack.state.logs / "migrate.log").open("ab") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli.migrate"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=_base_environment(stack.state),
+            start_new_session=True,
+        )
+
+
+async def _migrate(stack: Stack, process: "subprocess.Popen[str]", passwords: Mapping[str, str]) -> None:
+    task = json.dumps({"admin_url": stack.admin_url, "passwords": passwords})
+    output, _ = await asyncio.to_thread(process.communicate, task)
+    log = stack.state.logs / "migrate.log"
+    try:
+        answer: dict[str, str] = json.loads(output)
+    except ValueError as error:
+        raise CliError("La migration des bases a échoué.", detail=explain_log(log), cure=f"Le journal complet : {log}") from error
+    if "error" in answer:
+        raise CliError(answer["error"], cure=answer["cure"])
+
+
+def _spawn_service(stack: Stack, name: str) -> None:
+    factory = GATEWAY_FACTORY if name == "gateway" else f"services.{name}.app:make_service"
+    child = Child(name, stack.state.logs / f"{name}.log", stack.address(name))
+    stack.children.spawn(child, factory, environment=_settings_of(stack, name), waits=True)
+
+
+def _base_environment(state: State) -> dict[str, str]:
+    """Our own environment, without what names the whole server: a service gets its own role's URL."""
+    environment = {name: value for name, value in os.environ.items() if name != "METIS_DATABASE_URL"}
+    if sys.dont_write_bytecode:
+        # Without compiled modules every start spends seconds on compiling; the state directory may hold them.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(state.path / "bytecode")
+    return environment
+
+
+def _settings_of(stack: Stack, name: str) -> dict[str, str]:
+    settings = {
+        "METIS_HOST": HOST,
+        "METIS_PORT": str(stack.ports[name]),
+        "METIS_INTERNAL_PUBLIC_KEYS": stack.secrets.internal_public_keys,
+    }
+    if "METIS_OTLP_ENDPOINT" not in os.environ:
+        settings["METIS_SPANS_FILE"] = str(stack.state.spans)
+    if name == "gateway":
+        settings |= {f"METIS_{service.upper()}_URL": stack.address(service) for service in SERVICES}
+        settings["METIS_INTERNAL_PRIVATE_KEY"] = stack.secrets.internal_private_key
+        settings["METIS_ADMIN_CLIENT_SECRET"] = stack.secrets.instance_admin_secret
+        return settings
+    settings["METIS_DATABASE_URL"] = stack.database_urls[name]
+    settings["METIS_DATABASE_POOL_SIZE"] = os.environ.get("METIS_DATABASE_POOL_SIZE", POOL_SIZE)
+    if not _amqp_url():
+        settings["METIS_BUS_DATABASE_URL"] = stack.database_urls[BUS]
+    return settings
+
+
+def _amqp_url() -> str | None:
+    return os.environ.get("METIS_AMQP_URL")
+
+
+def choose_ports(wanted: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
+    """The usual ports where they are free, others where they are taken; and a remark for each that moved."""
+    chosen, remarks = {}, []
+    for name, port in wanted.items():
+        chosen[name] = _free_port(port)
+        if chosen[name] != port:
+            remarks.append(f"Le port {port} est occupé : {name} écoute sur {chosen[name]}.")
+    return chosen, remarks
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            # As uvicorn does it: a port in TIME_WAIT is free, one that somebody listens on is not.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise CliError("Aucun port libre sur cette machine.", cure="Fermez des programmes qui écoutent, puis réessayez.")
+
+
+async def _stop(stack: Stack, *, say: Say) -> None:
+    say("Arrêt")
+    killed = await stack.children.stop()
+    if stack.server is not None:
+        await asyncio.to_thread(embedded_postgres.stop, stack.server)
+    stack.state.write("running.json", {})
+    if killed:
+        say(f"Arrêtés de force après {STOP_SECONDS} s : {', '.join(killed)}")

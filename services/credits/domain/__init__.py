@@ -1,0 +1,1 @@
+"""What the credit scheme decides: pure, in whole minutes and whole cents."""

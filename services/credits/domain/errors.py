@@ -1,0 +1,117 @@
+"""What the ledger and its campaigns refuse, each by name."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from kernel.errors import BadInput, Forbidden, MetisError, NotFound, Refused
+
+__all__ = ["BadInput", "Forbidden", "MetisError", "NotFound", "Refused"]
+
+_CURES = {
+    "promised": "The contributor can pledge more hours, or cancel a mission that is not yet served.",
+    "delivered": "Name the settlement that delivered these minutes.",
+    "pool": "Ask contributors to pledge more hours, or ask for fewer minutes.",
+    "credit": "Cancel a reserved mission, ask the town for a further grant, or ask for fewer minutes.",
+    "held": "Only what is set aside for the mission can be served; agree a new mission for the rest.",
+    "served": "The minutes are no longer on the account; read the association's statement.",
+    "lapsed": "The minutes are no longer on the account; read the campaign's transfers.",
+}
+
+
+class NotEnoughCredit(Refused):
+    code: ClassVar[str] = "not-enough-credit"
+    title: ClassVar[str] = "The account does not hold enough"
+
+    @classmethod
+    def on(cls, *, kind: str, campaign_id: UUID | str, holder_id: UUID | str, missing_minutes: int) -> "NotEnoughCredit":
+        """Names the account, what is missing on it, and what would help."""
+        own = str(holder_id) == str(campaign_id)
+        account = f"{kind}/{campaign_id}" if own else f"{kind}/{campaign_id}/{holder_id}"
+        return cls(
+            f"{missing_minutes} minutes are missing on {account}. {_CURES[kind]}",
+            account=account,
+            missing_minutes=missing_minutes,
+            help=_CURES[kind],
+        )
+
+
+class PledgeCommitted(Refused):
+    code: ClassVar[str] = "pledge-committed"
+    title: ClassVar[str] = "The promised minutes are set aside for missions"
+
+
+class TransferKeyReused(Refused):
+    code: ClassVar[str] = "transfer-key-reused"
+    title: ClassVar[str] = "This key wrote another transfer"
+
+
+class UnknownFlow(Refused):
+    code: ClassVar[str] = "unknown-flow"
+    title: ClassVar[str] = "No transfer of this kind leads between these accounts"
+
+
+class AlreadyReversed(Refused):
+    code: ClassVar[str] = "already-reversed"
+    title: ClassVar[str] = "The transfer is reversed already"
+
+
+class NotReversible(Refused):
+    code: ClassVar[str] = "not-reversible"
+    title: ClassVar[str] = "This transfer cannot be reversed by itself"
+
+
+class CampaignNotDraft(Refused):
+    code: ClassVar[str] = "campaign-not-draft"
+    title: ClassVar[str] = "Only a draft can be edited or opened"
+
+
+class CampaignNotOpen(Refused):
+    code: ClassVar[str] = "campaign-not-open"
+    title: ClassVar[str] = "The campaign is not open"
+
+
+class CampaignOver(Refused):
+    code: ClassVar[str] = "campaign-over"
+    title: ClassVar[str] = "The campaign is over"
+
+
+class ActorUnfit(Refused):
+    code: ClassVar[str] = "actor-unfit"
+    title: ClassVar[str] = "This actor cannot take that part"
+
+
+class PledgeOfAnother(Refused):
+    code: ClassVar[str] = "pledge-of-another"
+    title: ClassVar[str] = "This pledge is another contributor's"
+
+
+class PledgeTooSmall(Refused):
+    code: ClassVar[str] = "pledge-too-small"
+    title: ClassVar[str] = "The pledge is worth less than that"
+
+
+class EmptyPanel(Refused):
+    code: ClassVar[str] = "empty-panel"
+    title: ClassVar[str] = "There is no association on the panel"
+
+
+class ProposalOutdated(Refused):
+    code: ClassVar[str] = "proposal-outdated"
+    title: ClassVar[str] = "The panel changed since this was computed"
+
+
+class AlreadySigned(Refused):
+    code: ClassVar[str] = "already-signed"
+    title: ClassVar[str] = "These grants are signed already"
+
+
+class MissionUnknown(Refused):
+    """Not agreed here (yet): its agreement is late or parked, and a later try finds it."""
+
+    code: ClassVar[str] = "mission-unknown"
+    title: ClassVar[str] = "This mission was never agreed here"
+
+
+class NoSuchMinutes(Refused):
+    code: ClassVar[str] = "no-such-minutes"
+    title: ClassVar[str] = "The ledger moves whole minutes above zero"

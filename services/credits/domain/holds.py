@@ -1,0 +1,157 @@
+"""Holds: credit set aside for an agreed mission, until it is served, cancelled or undone."""
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from uuid import UUID
+
+from services.credits.domain.campaigns import Campaign
+from services.credits.domain.errors import NoSuchMinutes
+from services.credits.domain.ledger import Leg, TransferKind, make_leg
+from services.credits.domain.wording import hours_text
+
+
+class HoldState(StrEnum):
+    ASKED = "asked"  # within its own transaction only
+    HELD = "held"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"  # the cancellation came before the reservation
+    RELEASED = "released"
+    SETTLED = "settled"
+    REVERSED = "reversed"  # the settlement was undone
+
+
+@dataclass(frozen=True)
+class Hold:
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    contributor_id: UUID | None
+    minutes: int
+    served_minutes: int
+    ends_on: date | None
+    state: HoldState
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a mission cannot be paid for: a stable code, and a French sentence that says what would help."""
+
+    code: str
+    reason: str
+    missing_minutes: int = 0
+
+
+@dataclass(frozen=True)
+class Means:
+    """What stands behind a reservation, read under lock."""
+
+    campaign: Campaign | None
+    on_panel: bool
+    credit_minutes: int
+    promised_minutes: int  # promised by the contributor and not yet delivered
+    committed_minutes: int  # set aside for the contributor's other missions
+
+    @property
+    def free_promise_minutes(self) -> int:
+        return max(0, self.promised_minutes - self.committed_minutes)
+
+
+def require_minutes(minutes: int, *, least: int) -> None:
+    """Refuse an amount that no mission can have."""
+    if minutes < least:
+        raise NoSuchMinutes(f"{minutes} minutes cannot be set aside or served; at least {least}.")
+
+
+def decide_reservation(means: Means, *, asked_minutes: int, today: date) -> Refusal | None:
+    """None when the mission can be paid for; else the first reason why not."""
+    campaign = means.campaign
+    if campaign is None or not campaign.is_spendable_on(today):
+        return Refusal(
+            "campaign-not-open",
+            "La campagne n'est pas ouverte à cette date : aucun crédit ne peut être réservé. "
+            "Rattachez le besoin à une campagne ouverte.",
+        )
+    if not means.on_panel:
+        return Refusal(
+            "association-not-on-panel",
+            f"L'association ne fait pas partie du panel de la campagne « {campaign.facts.title} ». "
+            "Demandez à la mairie de l'y admettre.",
+        )
+    if (missing := asked_minutes - means.credit_minutes) > 0:
+        return Refusal(
+            "not-enough-credit",
+            f"Il manque {hours_text(missing)} de crédit : la mission demande {hours_text(asked_minutes)}, l'association "
+            f"dispose de {hours_text(means.credit_minutes)}. Réduisez la durée, annulez une mission réservée, ou demandez une "
+            "dotation complémentaire à la mairie.",
+            missing,
+        )
+    if (missing := asked_minutes - means.free_promise_minutes) > 0:
+        return Refusal(
+            "pledge-exhausted",
+            f"Il manque {hours_text(missing)} à la promesse du contributeur : la mission demande {hours_text(asked_minutes)}, "
+            f"il lui reste {hours_text(means.free_promise_minutes)} à donner. Demandez-lui de compléter sa promesse, ou "
+            "proposez un autre bénévole.",
+            missing,
+        )
+    return None
+
+
+def decide_settlement(hold: Hold, *, served_minutes: int) -> Refusal | None:
+    """None when the validated minutes can be paid out of the hold."""
+    if hold.state is not HoldState.HELD:
+        return Refusal(
+            "nothing-held",
+            "Aucun crédit n'est réservé pour cette mission : elle a été annulée, refusée ou sa réserve a été rendue. "
+            "Convenez d'une nouvelle mission.",
+            served_minutes,
+        )
+    if (missing := served_minutes - hold.minutes) > 0:
+        return Refusal(
+            "more-than-held",
+            f"{hours_text(served_minutes)} ont été validées pour {hours_text(hold.minutes)} réservées : {hours_text(missing)} "
+            "de trop. Corrigez le relevé, ou convenez d'une nouvelle mission pour le dépassement.",
+            missing,
+        )
+    return None
+
+
+def build_reserve_leg(hold: Hold) -> Leg:
+    return _association_leg(hold, TransferKind.RESERVE, minutes=hold.minutes, why="Mission convenue : crédit réservé")
+
+
+def build_release_leg(hold: Hold, *, why: str) -> Leg:
+    return _association_leg(hold, TransferKind.RELEASE, minutes=hold.minutes, why=why)
+
+
+def build_settlement_legs(hold: Hold, *, served_minutes: int) -> list[Leg]:
+    """Served minutes are spent and delivered, the rest of the hold goes back; nothing is moved for zero minutes."""
+    assert hold.contributor_id is not None
+    legs = [
+        _association_leg(hold, TransferKind.SETTLE, minutes=served_minutes, why="Heures validées par l'association"),
+        make_leg(
+            TransferKind.DELIVER,
+            campaign_id=hold.campaign_id,
+            holder_id=hold.contributor_id,
+            minutes=served_minutes,
+            key=f"deliver:{hold.mission_id}",
+            why="Heures validées par l'association",
+            mission_id=hold.mission_id,
+        ),
+        _association_leg(
+            hold, TransferKind.RELEASE, minutes=hold.minutes - served_minutes, why="Mission close : reste de la réserve rendu"
+        ),
+    ]
+    return [leg for leg in legs if leg.minutes > 0]
+
+
+def _association_leg(hold: Hold, kind: TransferKind, *, minutes: int, why: str) -> Leg:
+    return make_leg(
+        kind,
+        campaign_id=hold.campaign_id,
+        holder_id=hold.association_id,
+        minutes=minutes,
+        key=f"{kind}:{hold.mission_id}",
+        why=why,
+        mission_id=hold.mission_id,
+    )

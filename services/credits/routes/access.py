@@ -1,0 +1,34 @@
+"""Who may see what: the town and its auditors all, everybody else what concerns them."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, or_
+
+from kernel.auth import Caller, Role
+from services.credits.domain.errors import Forbidden
+
+# People who may read the ledger as far as it concerns them.
+CONCERNED = (Role.OFFICER, Role.OPERATOR, Role.AUDITOR, Role.ASSOCIATION, Role.COMPANY, Role.VOLUNTEER)
+
+
+def sees_everything(caller: Caller) -> bool:
+    return caller.is_town or Role.AUDITOR in caller.roles
+
+
+def own_ids(caller: Caller) -> list[UUID]:
+    """The holders that a caller may read about: their organisation and themself."""
+    return [found for found in (caller.actor_id, caller.member_id) if found is not None]
+
+
+def only_own(query: Select[Any], caller: Caller, *columns: ColumnElement[Any]) -> Select[Any]:
+    """Keep the rows of which one of these columns names the caller; all for the town and its auditors."""
+    if sees_everything(caller):
+        return query
+    return query.where(or_(*(column.in_(own_ids(caller)) for column in columns)))
+
+
+def require_own(caller: Caller, holder_id: UUID, *, of: Iterable[UUID] | None = None) -> None:
+    if not sees_everything(caller) and holder_id not in own_ids(caller):
+        raise Forbidden("You can read your own statement, or your organisation's; ask the town for others.")

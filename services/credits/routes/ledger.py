@@ -1,0 +1,86 @@
+"""The ledger: accounts, books, transfers and their reversal, holds, refusals."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from kernel.auth import EVERYONE, Role
+from kernel.paging import OnePage, Page, fetch_page
+from kernel.routing import InWork, allow, make_router
+from services.credits.domain.holds import HoldState
+from services.credits.domain.ledger import AccountKind, TransferKind
+from services.credits.routes.access import CONCERNED, only_own
+from services.credits.schemas.fields import ReasonBody
+from services.credits.schemas.ledger import AccountOut, BooksOut, HoldOut, RefusalOut, TransferOut
+from services.credits.store import campaigns, holds
+from services.credits.store import ledger as store
+from services.credits.tables import account, hold, refusal, transfer
+from services.credits.use_cases.reversals import reverse_transfer
+
+router = make_router("credits")
+
+
+@router.get("/campaigns/{id}/accounts", **allow("credits:read", *CONCERNED))
+async def get_accounts(
+    work: InWork, id: UUID, page: OnePage, *, kind: AccountKind | None = None, holder_id: UUID | None = None
+) -> Page[AccountOut]:
+    """List the accounts with their balances; the campaign's own are for everybody, the others for whom they concern."""
+    await campaigns.get_campaign(work, id)
+    query = only_own(store.select_accounts(id), work.caller, account.c.holder_id, account.c.kind.in_(("pool", "lapsed")))
+    if kind is not None:
+        query = query.where(account.c.kind == kind)
+    if holder_id is not None:
+        query = query.where(account.c.holder_id == holder_id)
+    return await fetch_page(work, query, by=account.c.id, page=page, shape=AccountOut.of)
+
+
+@router.get("/campaigns/{id}/books", **allow("credits:read", *EVERYONE))
+async def get_books(work: InWork, id: UUID) -> BooksOut:
+    """Add up the books, from the balances and from the entries: both sums are zero."""
+    await campaigns.get_campaign(work, id)
+    return BooksOut.model_validate(await store.get_books(work, id), from_attributes=True)
+
+
+@router.get("/campaigns/{id}/transfers", **allow("credits:read", *CONCERNED))
+async def get_transfers(
+    work: InWork,
+    id: UUID,
+    page: OnePage,
+    *,
+    kind: TransferKind | None = None,
+    mission_id: Annotated[UUID | None, Query(description="What was moved for this mission.")] = None,
+) -> Page[TransferOut]:
+    """List the transfers, the oldest first: who, why, when it took effect and when it was recorded."""
+    await campaigns.get_campaign(work, id)
+    query = store.select_transfers().where(transfer.c.campaign_id == id)
+    query = only_own(query, work.caller, store.source.c.holder_id, store.target.c.holder_id)
+    if kind is not None:
+        query = query.where(transfer.c.kind == kind)
+    if mission_id is not None:
+        query = query.where(transfer.c.mission_id == mission_id)
+    return await fetch_page(work, query, by=transfer.c.id, page=page, shape=lambda row: TransferOut.of(store.transfer_of(row)))
+
+
+@router.post("/transfers/{id}/reversal", status_code=201, **allow("credits:write", Role.OFFICER))
+async def post_reversal(work: InWork, id: UUID, body: ReasonBody) -> TransferOut:
+    """Undo a transfer by its opposite, once, where no bound is in the way; a settlement is undone as a whole."""
+    return TransferOut.of(await reverse_transfer(work, id, reason=body.reason))
+
+
+@router.get("/campaigns/{id}/holds", **allow("credits:read", *CONCERNED))
+async def get_holds(work: InWork, id: UUID, page: OnePage, *, state: HoldState | None = None) -> Page[HoldOut]:
+    """List the missions that asked for credit, and what became of it."""
+    await campaigns.get_campaign(work, id)
+    query = only_own(holds.select_holds(id), work.caller, hold.c.association_id, hold.c.contributor_id)
+    if state is not None:
+        query = query.where(hold.c.state == state)
+    return await fetch_page(work, query, by=hold.c.mission_id, page=page, shape=HoldOut.of)
+
+
+@router.get("/campaigns/{id}/refusals", **allow("credits:read", *CONCERNED))
+async def get_refusals(work: InWork, id: UUID, page: OnePage) -> Page[RefusalOut]:
+    """List the reservations and settlements that were refused, each with its reason."""
+    await campaigns.get_campaign(work, id)
+    query = only_own(holds.select_refusals(id), work.caller, refusal.c.association_id, refusal.c.contributor_id)
+    return await fetch_page(work, query, by=refusal.c.id, page=page, shape=RefusalOut.of)

@@ -1,0 +1,101 @@
+"""Computed and signed grants."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Row
+
+from services.credits.domain.grants import GrantComputation, GrantLine, explain_grant
+from services.credits.schemas.fields import Body, Reason
+
+
+class GrantLineOut(BaseModel):
+    association_id: UUID
+    association_name: str | None
+    subsidy_before_cents: int
+    subsidy_after_cents: int
+    already_granted_minutes: int
+    exact_minutes: str = Field(description="The formula before rounding, as an exact fraction.")
+    entitled_minutes: int = Field(description="Rounded down to the step.")
+    due_minutes: int = Field(description="What of it was not granted before.")
+    share_steps: str = Field(description="Exact share of the pool, in steps, as a fraction.")
+    extra_step: bool = Field(description="Whether the largest-remainder rule added a step.")
+    computed_minutes: int
+    explanation: str = Field(description="The computation in one French sentence.")
+
+    @classmethod
+    def of(cls, line: GrantLine, *, computed: GrantComputation, name: str | None) -> "GrantLineOut":
+        return cls(
+            association_id=line.seat.association_id,
+            association_name=name,
+            subsidy_before_cents=line.seat.subsidy_before_cents,
+            subsidy_after_cents=line.seat.subsidy_after_cents,
+            already_granted_minutes=line.seat.already_granted_minutes,
+            exact_minutes=str(line.exact_minutes),
+            entitled_minutes=line.entitled_minutes,
+            due_minutes=line.due_minutes,
+            share_steps=str(line.share_steps),
+            extra_step=line.extra_step,
+            computed_minutes=line.computed_minutes,
+            explanation=explain_grant(line, rules=computed.rules, is_cut=computed.is_cut),
+        )
+
+
+class GrantProposalOut(BaseModel):
+    id: UUID
+    campaign_id: UUID
+    step_minutes: int
+    compensation_permille: int
+    hour_value_cents: int
+    pool_minutes: int = Field(description="What the pool held.")
+    due_minutes: int = Field(description="What the panel is due.")
+    computed_minutes: int = Field(description="What the pool can serve.")
+    computed_by: str
+    computed_at: datetime
+    signed: bool
+    lines: list[GrantLineOut]
+
+
+class AdjustmentBody(Body):
+    association_id: UUID
+    minutes: Annotated[int, Field(ge=0, le=100_000_000)] = Field(
+        description="A multiple of the campaign's step; 0 grants nothing."
+    )
+    reason: Reason
+
+
+class SignatureBody(Body):
+    proposal_id: UUID
+    adjustments: list[AdjustmentBody] = Field(default_factory=list, max_length=2000)
+
+
+class GrantOut(BaseModel):
+    id: UUID
+    campaign_id: UUID
+    proposal_id: UUID
+    association_id: UUID
+    association_name: str | None
+    computed_minutes: int
+    minutes: int
+    adjustment_reason: str | None
+    signed_by: str
+    signed_at: datetime
+    transfer_id: UUID | None = Field(description="Null when nothing was granted.")
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "GrantOut":
+        return cls.model_validate(dict(row._mapping))
+
+
+class GrantsOut(BaseModel):
+    proposal_id: UUID
+    total_minutes: int
+    grants: list[GrantOut]
+
+    @classmethod
+    def of(cls, proposal_id: UUID, rows: Sequence[Row[Any]]) -> "GrantsOut":
+        grants = [GrantOut.of(row) for row in rows]
+        return cls(proposal_id=proposal_id, total_minutes=sum(grant.minutes for grant in grants), grants=grants)

@@ -1,0 +1,192 @@
+"""Accounts, transfers, holds, refusals, statements."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+from sqlalchemy import Row
+
+from services.credits.domain.campaigns import Campaign
+from services.credits.domain.holds import HoldState
+from services.credits.domain.ledger import AccountKind, Transfer, TransferKind, account_name
+from services.credits.domain.statements import Statement
+
+
+class AccountOut(BaseModel):
+    id: UUID
+    account: str = Field(description="e.g. credit/{campaign}/{association}")
+    kind: AccountKind
+    holder_id: UUID | None = Field(description="Association or contributor; null for the campaign's own.")
+    holder_name: str | None
+    balance_minutes: int
+    version: int = Field(description="Number of entries.")
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "AccountOut":
+        return cls(
+            id=row.id,
+            account=account_name(row.kind, campaign_id=row.campaign_id, holder_id=row.holder_id),
+            kind=row.kind,
+            holder_id=None if row.holder_id == row.campaign_id else row.holder_id,
+            holder_name=row.holder_name,
+            balance_minutes=row.balance_minutes,
+            version=row.version,
+        )
+
+
+class BooksOut(BaseModel):
+    sum_minutes: int = Field(description="Of all balances: zero, always.")
+    accounts: int
+    transfers: int
+    entries: int
+    by_kind: dict[AccountKind, int]
+    entries_sum_minutes: int = Field(description="The same, added up from the entries.")
+    accounts_out_of_step: int = Field(description="Accounts whose balance is not the sum of their entries: zero, always.")
+
+
+class TransferOut(BaseModel):
+    id: UUID
+    campaign_id: UUID
+    kind: TransferKind
+    from_account: str
+    to_account: str
+    minutes: int
+    who: str = Field(description="Opaque id of the person, organisation or client.")
+    why: str
+    effective_at: datetime
+    recorded_at: datetime
+    idempotency_key: str
+    mission_id: UUID | None
+    grant_id: UUID | None
+    pledge_id: UUID | None
+    reverses: UUID | None
+    reversed_by: UUID | None
+
+    @classmethod
+    def of(cls, transfer: Transfer) -> "TransferOut":
+        return cls(
+            id=transfer.id,
+            campaign_id=transfer.campaign_id,
+            kind=transfer.kind,
+            from_account=str(transfer.source),
+            to_account=str(transfer.target),
+            minutes=transfer.minutes,
+            who=transfer.who,
+            why=transfer.why,
+            effective_at=transfer.effective_at,
+            recorded_at=transfer.recorded_at,
+            idempotency_key=transfer.idempotency_key,
+            mission_id=transfer.mission_id,
+            grant_id=transfer.grant_id,
+            pledge_id=transfer.pledge_id,
+            reverses=transfer.reverses,
+            reversed_by=transfer.reversed_by,
+        )
+
+
+class HoldOut(BaseModel):
+    mission_id: UUID
+    mission_title: str | None
+    campaign_id: UUID
+    association_id: UUID
+    association_name: str | None
+    contributor_id: UUID | None
+    minutes: int
+    served_minutes: int
+    ends_on: date | None
+    state: HoldState
+    changed_at: datetime
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "HoldOut":
+        return cls.model_validate({**row._mapping, "mission_title": row.title})
+
+
+class RefusalOut(BaseModel):
+    id: UUID
+    campaign_id: UUID
+    subject: str = Field(description="reservation or settlement")
+    mission_id: UUID
+    mission_title: str | None
+    association_id: UUID
+    association_name: str | None
+    contributor_id: UUID
+    code: str
+    reason: str
+    asked_minutes: int
+    missing_minutes: int
+    asked_by: str
+    recorded_at: datetime
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "RefusalOut":
+        return cls.model_validate({**row._mapping, "mission_title": row.title})
+
+
+class StatementLineOut(BaseModel):
+    transfer_id: UUID
+    kind: TransferKind
+    minutes: int
+    from_account: str
+    to_account: str
+    mission_id: UUID | None
+    mission_title: str | None
+    volunteer_id: UUID | None = Field(description="Who serves the mission (opaque id).")
+    who: str = Field(description="Who brought it about (opaque id).")
+    why: str
+    effective_at: datetime
+    recorded_at: datetime
+    reverses: UUID | None
+    reversed_by: UUID | None
+    balances_minutes: dict[AccountKind, int] = Field(description="After this line.")
+
+
+class StatementOut(BaseModel):
+    campaign_id: UUID
+    campaign_title: str
+    holder_id: UUID
+    holder_name: str | None
+    since: date | None
+    until: date | None
+    opening_minutes: dict[AccountKind, int]
+    lines: list[StatementLineOut]
+    closing_minutes: dict[AccountKind, int]
+
+    @classmethod
+    def of(
+        cls,
+        statement: Statement,
+        *,
+        campaign: Campaign,
+        holder_id: UUID,
+        name: str | None,
+        since: date | None,
+        until: date | None,
+    ) -> "StatementOut":
+        lines = [
+            StatementLineOut(
+                transfer_id=line.transfer.id,
+                mission_title=line.mission_title,
+                volunteer_id=line.volunteer_id,
+                balances_minutes=dict(after),
+                **TransferOut.of(line.transfer).model_dump(
+                    include={
+                        "kind", "minutes", "from_account", "to_account", "mission_id", "who", "why", "effective_at",
+                        "recorded_at", "reverses", "reversed_by",
+                    }
+                ),
+            )
+            for line, after in zip(statement.lines, statement.after, strict=True)
+        ]  # fmt: skip
+        return cls(
+            campaign_id=campaign.id,
+            campaign_title=campaign.facts.title,
+            holder_id=holder_id,
+            holder_name=name,
+            since=since,
+            until=until,
+            opening_minutes=dict(statement.opening),
+            lines=lines,
+            closing_minutes=dict(statement.closing),
+        )

@@ -1,0 +1,288 @@
+"""Campaigns, their panel and their pledges."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, case, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from kernel.ids import new_id
+from kernel.work import Work
+from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Rules
+from services.credits.domain.errors import NotFound
+from services.credits.domain.grants import PanelSeat
+from services.credits.tables import account, actor, campaign, carry_over, entry, expiry_notice, panel, pledge, transfer
+
+
+def campaign_of(row: Row[Any]) -> Campaign:
+    rules = Rules(row.step_minutes, row.compensation_permille, row.hour_value_cents, ExpiryRule(row.expiry))
+    facts = CampaignFacts(row.title, row.starts_on, row.ends_on, row.operator_id, rules)
+    return Campaign(row.id, row.ref, facts, CampaignState(row.state), row.version, row.closure_reason)
+
+
+def _columns_of(facts: CampaignFacts) -> dict[str, Any]:
+    return {
+        "title": facts.title,
+        "starts_on": facts.starts_on,
+        "ends_on": facts.ends_on,
+        "operator_id": facts.operator_id,
+        "step_minutes": facts.rules.step_minutes,
+        "compensation_permille": facts.rules.compensation_permille,
+        "hour_value_cents": facts.rules.hour_value_cents,
+        "expiry": facts.rules.expiry,
+    }
+
+
+async def add_campaign(work: Work, *, ref: str, facts: CampaignFacts) -> bool:
+    """Whether it was added; False when the ref is taken."""
+    statement = insert(campaign).values(
+        territory=work.territory, id=new_id(), ref=ref, state="draft", version=1, **_columns_of(facts)
+    )
+    added = await work.connection.execute(
+        statement.on_conflict_do_nothing(index_elements=["territory", "ref"]).returning(campaign.c.id)
+    )
+    return added.first() is not None
+
+
+async def get_campaign(work: Work, campaign_id: UUID) -> Campaign:
+    row = (await work.connection.execute(select(campaign).where(campaign.c.id == campaign_id))).first()
+    if row is None:
+        raise NotFound(f"There is no campaign {campaign_id}; GET /campaigns lists them.")
+    return campaign_of(row)
+
+
+async def find_campaign_to_use(work: Work, campaign_id: UUID) -> Campaign | None:
+    """Locked against being closed meanwhile; others may use it at the same time."""
+    row = (await work.connection.execute(select(campaign).where(campaign.c.id == campaign_id).with_for_update(read=True))).first()
+    return campaign_of(row) if row else None
+
+
+async def use_campaign(work: Work, campaign_id: UUID) -> Campaign:
+    found = await find_campaign_to_use(work, campaign_id)
+    return found or await get_campaign(work, campaign_id)
+
+
+async def lock_campaign(work: Work, campaign_id: UUID) -> Campaign:
+    """Locked for oneself: to edit, open or close it, or to sign its grants."""
+    row = (await work.connection.execute(select(campaign).where(campaign.c.id == campaign_id).with_for_update())).first()
+    return campaign_of(row) if row else await get_campaign(work, campaign_id)
+
+
+async def lock_campaign_by_ref(work: Work, ref: str) -> Campaign:
+    row = (await work.connection.execute(select(campaign).where(campaign.c.ref == ref).with_for_update())).one()
+    return campaign_of(row)
+
+
+async def save_facts(work: Work, found: Campaign, facts: CampaignFacts) -> Campaign:
+    return await _save(work, found, **_columns_of(facts))
+
+
+async def save_opened(work: Work, found: Campaign) -> Campaign:
+    return await _save(work, found, state="open", opened_at=work.now)
+
+
+async def save_closed(work: Work, found: Campaign, *, reason: str) -> Campaign:
+    return await _save(work, found, state="closed", closed_at=work.now, closed_by=work.caller.identity, closure_reason=reason)
+
+
+async def _save(work: Work, found: Campaign, **values: Any) -> Campaign:
+    statement = update(campaign).where(campaign.c.id == found.id).values(version=found.version + 1, **values)
+    return campaign_of((await work.connection.execute(statement.returning(campaign))).one())
+
+
+async def list_ended_campaigns(work: Work, *, today: date) -> list[UUID]:
+    query = select(campaign.c.id).where(campaign.c.state == "open", campaign.c.ends_on < today).order_by(campaign.c.id)
+    return list((await work.connection.execute(query)).scalars())
+
+
+async def list_campaigns_ending_by(work: Work, *, last_day: date, today: date) -> list[Campaign]:
+    query = select(campaign).where(campaign.c.state == "open", campaign.c.ends_on.between(today, last_day))
+    return [campaign_of(row) for row in await work.connection.execute(query.order_by(campaign.c.id))]
+
+
+# ---- Panel ---------------------------------------------------------------------------------------------------------
+
+
+def _granted_minutes() -> Select[Any]:
+    """What an association was granted, net of reversals, as the ledger has it; correlated to `panel`."""
+    return (
+        select(func.coalesce(func.sum(entry.c.minutes), 0))
+        .select_from(entry)
+        .join(transfer, transfer.c.id == entry.c.transfer_id)
+        .join(account, account.c.id == entry.c.account_id)
+        .where(
+            account.c.campaign_id == panel.c.campaign_id,
+            account.c.holder_id == panel.c.association_id,
+            account.c.kind == "credit",
+            transfer.c.grant_id.is_not(None),
+        )
+        .correlate(panel)
+    )
+
+
+def select_panel(campaign_id: UUID) -> Select[Any]:
+    granted = _granted_minutes().scalar_subquery().label("already_granted_minutes")
+    return (
+        select(panel, granted, actor.c.name.label("association_name"))
+        .select_from(panel)
+        .outerjoin(actor, actor.c.id == panel.c.association_id)
+        .where(panel.c.campaign_id == campaign_id)
+    )
+
+
+async def list_seats(work: Work, campaign_id: UUID) -> list[PanelSeat]:
+    rows = await work.connection.execute(select_panel(campaign_id).order_by(panel.c.association_id))
+    return [
+        PanelSeat(row.association_id, row.subsidy_before_cents, row.subsidy_after_cents, int(row.already_granted_minutes))
+        for row in rows
+    ]
+
+
+async def get_seat_row(work: Work, campaign_id: UUID, association_id: UUID) -> Row[Any]:
+    query = select_panel(campaign_id).where(panel.c.association_id == association_id)
+    row: Row[Any] = (await work.connection.execute(query)).one()
+    return row
+
+
+async def is_on_panel(work: Work, campaign_id: UUID, association_id: UUID) -> bool:
+    query = select(panel.c.id).where(panel.c.campaign_id == campaign_id, panel.c.association_id == association_id)
+    return (await work.connection.execute(query)).first() is not None
+
+
+async def add_seat(work: Work, campaign_id: UUID, seat: PanelSeat) -> bool:
+    """Whether it was added; False when the association is on the panel already."""
+    statement = insert(panel).values(
+        territory=work.territory,
+        id=new_id(),
+        campaign_id=campaign_id,
+        association_id=seat.association_id,
+        subsidy_before_cents=seat.subsidy_before_cents,
+        subsidy_after_cents=seat.subsidy_after_cents,
+        version=1,
+    )
+    added = await work.connection.execute(statement.on_conflict_do_nothing().returning(panel.c.id))
+    return added.first() is not None
+
+
+async def change_seat(work: Work, campaign_id: UUID, seat: PanelSeat) -> bool:
+    """Whether anything changed."""
+    subsidies = {"subsidy_before_cents": seat.subsidy_before_cents, "subsidy_after_cents": seat.subsidy_after_cents}
+    statement = update(panel).where(
+        panel.c.campaign_id == campaign_id,
+        panel.c.association_id == seat.association_id,
+        (panel.c.subsidy_before_cents != seat.subsidy_before_cents) | (panel.c.subsidy_after_cents != seat.subsidy_after_cents),
+    )
+    changed = await work.connection.execute(statement.values(version=panel.c.version + 1, **subsidies).returning(panel.c.id))
+    return changed.first() is not None
+
+
+# ---- Pledges -------------------------------------------------------------------------------------------------------
+
+
+def select_pledges() -> Select[Any]:
+    """Pledges with their worth: what they brought to the pool, less what was taken back."""
+    worth = (
+        select(func.coalesce(func.sum(case((account.c.kind == "pool", entry.c.minutes), else_=0)), 0))
+        .select_from(transfer)
+        .join(entry, entry.c.transfer_id == transfer.c.id)
+        .join(account, account.c.id == entry.c.account_id)
+        .where(transfer.c.pledge_id == pledge.c.id)
+        .correlate(pledge)
+        .scalar_subquery()
+    )
+    return (
+        select(pledge, worth.label("minutes"), actor.c.name.label("contributor_name"))
+        .select_from(pledge)
+        .outerjoin(actor, actor.c.id == pledge.c.contributor_id)
+    )
+
+
+def pledge_of(row: Row[Any]) -> Pledge:
+    return Pledge(
+        row.id, row.campaign_id, row.ref, row.contributor_id, row.stated_minutes, row.note, row.version, int(row.minutes)
+    )
+
+
+async def get_pledge_row(work: Work, pledge_id: UUID) -> Row[Any]:
+    row: Row[Any] | None = (await work.connection.execute(select_pledges().where(pledge.c.id == pledge_id))).first()
+    if row is None:
+        raise NotFound(f"There is no pledge {pledge_id}; GET /campaigns/{{id}}/pledges lists them.")
+    return row
+
+
+async def get_pledge(work: Work, pledge_id: UUID) -> Pledge:
+    return pledge_of(await get_pledge_row(work, pledge_id))
+
+
+async def lock_pledge(work: Work, pledge_id: UUID) -> Pledge:
+    await work.connection.execute(select(pledge.c.id).where(pledge.c.id == pledge_id).with_for_update())
+    return await get_pledge(work, pledge_id)
+
+
+async def lock_pledge_by_ref(work: Work, campaign_id: UUID, ref: str) -> Pledge:
+    query = select(pledge.c.id).where(pledge.c.campaign_id == campaign_id, pledge.c.ref == ref).with_for_update()
+    return await get_pledge(work, (await work.connection.execute(query)).scalar_one())
+
+
+async def add_pledge(work: Work, *, campaign_id: UUID, ref: str, contributor_id: UUID, minutes: int, note: str) -> bool:
+    """Whether it was added; False when the ref is taken."""
+    statement = insert(pledge).values(
+        territory=work.territory,
+        id=new_id(),
+        campaign_id=campaign_id,
+        ref=ref,
+        contributor_id=contributor_id,
+        stated_minutes=minutes,
+        note=note,
+        version=1,
+    )
+    added = await work.connection.execute(statement.on_conflict_do_nothing().returning(pledge.c.id))
+    return added.first() is not None
+
+
+async def save_next_version(work: Work, found: Pledge, *, stated_minutes: int, note: str) -> Pledge:
+    """Its number is part of the key of the transfer that the change makes."""
+    changed = replace(found, stated_minutes=stated_minutes, note=note, version=found.version + 1)
+    statement = update(pledge).where(pledge.c.id == found.id)
+    await work.connection.execute(statement.values(stated_minutes=stated_minutes, note=note, version=changed.version))
+    return changed
+
+
+# ---- The campaign's end --------------------------------------------------------------------------------------------
+
+
+async def add_carry_over(work: Work, *, campaign_id: UUID, association_id: UUID, minutes: int) -> None:
+    """Mark credit that stays beyond the campaign's end; more may come from a hold released later."""
+    statement = insert(carry_over).values(
+        territory=work.territory, campaign_id=campaign_id, association_id=association_id, minutes=minutes
+    )
+    await work.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["territory", "campaign_id", "association_id"],
+            set_={"minutes": carry_over.c.minutes + statement.excluded.minutes},
+        )
+    )
+
+
+async def list_sent_notices(work: Work, campaign_id: UUID) -> dict[UUID, frozenset[int]]:
+    rows = await work.connection.execute(select(expiry_notice).where(expiry_notice.c.campaign_id == campaign_id))
+    sent: dict[UUID, frozenset[int]] = {}
+    for row in rows:
+        sent[row.association_id] = sent.get(row.association_id, frozenset()) | {row.days_before}
+    return sent
+
+
+async def add_notices(work: Work, campaign_id: UUID, notices: Sequence[tuple[UUID, int]]) -> None:
+    for association_id, days_before in notices:
+        await work.connection.execute(
+            insert(expiry_notice).values(
+                territory=work.territory,
+                campaign_id=campaign_id,
+                association_id=association_id,
+                days_before=days_before,
+                sent_at=work.now,
+            )
+        )

@@ -1,0 +1,52 @@
+"""Copies of what the registry and matching told: territories, actors, members, missions' titles."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from kernel.work import Work
+from services.credits.domain.campaigns import Actor
+from services.credits.tables import actor, member, mission, territory
+
+
+async def save_territory(work: Work, *, code: str, name: str) -> None:
+    statement = insert(territory).values(code=code, name=name)
+    await work.connection.execute(statement.on_conflict_do_update(index_elements=["code"], set_={"name": name}))
+
+
+async def remember_territory(work: Work) -> None:
+    """A territory with a campaign is served by the jobs, even before the registry told its name."""
+    await work.connection.execute(insert(territory).values(code=work.territory, name=work.territory).on_conflict_do_nothing())
+
+
+async def list_territories(work: Work) -> list[str]:
+    return list((await work.connection.execute(select(territory.c.code).order_by(territory.c.code))).scalars())
+
+
+async def save_actor(work: Work, found: Actor, *, version: int) -> None:
+    """Keep the newest version, in whatever order they arrive."""
+    values = {"version": version, "kind": found.kind, "name": found.name, "archived": found.archived}
+    statement = insert(actor).values(territory=work.territory, id=found.id, **values)
+    await work.connection.execute(
+        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=values, where=actor.c.version < version)
+    )
+
+
+async def save_member(work: Work, member_id: UUID) -> None:
+    await work.connection.execute(insert(member).values(territory=work.territory, id=member_id).on_conflict_do_nothing())
+
+
+async def save_mission(work: Work, mission_id: UUID, *, title: str, volunteer_id: UUID) -> None:
+    statement = insert(mission).values(territory=work.territory, id=mission_id, title=title, volunteer_id=volunteer_id)
+    await work.connection.execute(statement.on_conflict_do_nothing())
+
+
+async def find_actors(work: Work, ids: Iterable[UUID]) -> dict[UUID, Actor]:
+    rows = await work.connection.execute(select(actor).where(actor.c.id.in_(set(ids))))
+    return {row.id: Actor(row.id, row.kind, row.name, row.archived) for row in rows}
+
+
+async def is_known_member(work: Work, member_id: UUID) -> bool:
+    return (await work.connection.execute(select(member.c.id).where(member.c.id == member_id))).first() is not None

@@ -1,0 +1,193 @@
+"""The tables as SQLAlchemy sees them; migrations/ creates them, with the rules that PostgreSQL holds."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, LargeBinary, MetaData, Table, Text, Uuid
+
+from kernel.tables import add_kernel_tables, id_column, instant_column, territory_column
+
+metadata = MetaData()
+add_kernel_tables(metadata)
+
+# No territory of its own: jobs read it to serve every territory.
+territory = Table("territory", metadata, Column("code", Text, primary_key=True), Column("name", Text, nullable=False))
+
+actor = Table(
+    "actor", metadata,
+    territory_column(), id_column(),
+    Column("version", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("archived", Boolean, nullable=False),
+)  # fmt: skip
+
+member = Table("member", metadata, territory_column(), id_column())
+
+mission = Table(
+    "mission", metadata,
+    territory_column(), id_column(),
+    Column("title", Text, nullable=False),
+    Column("volunteer_id", Uuid, nullable=False),
+)  # fmt: skip
+
+campaign = Table(
+    "campaign", metadata,
+    territory_column(), id_column(),
+    Column("ref", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("starts_on", Date, nullable=False),
+    Column("ends_on", Date, nullable=False),
+    Column("operator_id", Uuid, nullable=False),
+    Column("step_minutes", Integer, nullable=False),
+    Column("compensation_permille", Integer, nullable=False),
+    Column("hour_value_cents", Integer, nullable=False),
+    Column("expiry", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    instant_column("opened_at", nullable=True),
+    instant_column("closed_at", nullable=True),
+    Column("closed_by", Text),
+    Column("closure_reason", Text),
+)  # fmt: skip
+
+panel = Table(
+    "panel", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("association_id", Uuid, nullable=False),
+    Column("subsidy_before_cents", BigInteger, nullable=False),
+    Column("subsidy_after_cents", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+)  # fmt: skip
+
+pledge = Table(
+    "pledge", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("contributor_id", Uuid, nullable=False),
+    Column("stated_minutes", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)  # fmt: skip
+
+grant_proposal = Table(
+    "grant_proposal", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("step_minutes", Integer, nullable=False),
+    Column("compensation_permille", Integer, nullable=False),
+    Column("hour_value_cents", Integer, nullable=False),
+    Column("pool_minutes", BigInteger, nullable=False),
+    Column("due_minutes", BigInteger, nullable=False),
+    Column("computed_minutes", BigInteger, nullable=False),
+    Column("computed_by", Text, nullable=False),
+    instant_column("computed_at"),
+)  # fmt: skip
+
+grant_proposal_line = Table(
+    "grant_proposal_line", metadata,
+    territory_column(), id_column("proposal_id"), id_column("association_id"),
+    Column("subsidy_before_cents", BigInteger, nullable=False),
+    Column("subsidy_after_cents", BigInteger, nullable=False),
+    Column("already_granted_minutes", BigInteger, nullable=False),
+    Column("exact_minutes", Text, nullable=False),
+    Column("entitled_minutes", BigInteger, nullable=False),
+    Column("due_minutes", BigInteger, nullable=False),
+    Column("share_steps", Text, nullable=False),
+    Column("extra_step", Boolean, nullable=False),
+    Column("computed_minutes", BigInteger, nullable=False),
+)  # fmt: skip
+
+signed_grant = Table(
+    "signed_grant", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("proposal_id", Uuid, nullable=False),
+    Column("association_id", Uuid, nullable=False),
+    Column("computed_minutes", BigInteger, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("adjustment_reason", Text),
+    Column("signed_by", Text, nullable=False),
+    instant_column("signed_at"),
+)  # fmt: skip
+
+hold = Table(
+    "hold", metadata,
+    territory_column(), id_column("mission_id"),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("association_id", Uuid, nullable=False),
+    Column("contributor_id", Uuid),
+    Column("minutes", BigInteger, nullable=False),
+    Column("served_minutes", BigInteger, nullable=False),
+    Column("ends_on", Date),
+    Column("state", Text, nullable=False),
+    instant_column("changed_at"),
+)  # fmt: skip
+
+refusal = Table(
+    "refusal", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("mission_id", Uuid, nullable=False),
+    Column("association_id", Uuid, nullable=False),
+    Column("contributor_id", Uuid, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_minutes", BigInteger, nullable=False),
+    Column("missing_minutes", BigInteger, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    instant_column("recorded_at"),
+)  # fmt: skip
+
+carry_over = Table(
+    "carry_over", metadata,
+    territory_column(), id_column("campaign_id"), id_column("association_id"),
+    Column("minutes", BigInteger, nullable=False),
+)  # fmt: skip
+
+expiry_notice = Table(
+    "expiry_notice", metadata,
+    territory_column(), id_column("campaign_id"), id_column("association_id"),
+    Column("days_before", Integer, primary_key=True),
+    instant_column("sent_at"),
+)  # fmt: skip
+
+# The ledger: read here, written by the functions of migrations 0002 alone.
+account = Table(
+    "account", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("holder_id", Uuid, nullable=False),
+    Column("balance_minutes", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)  # fmt: skip
+
+transfer = Table(
+    "transfer", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("from_account_id", Uuid, nullable=False),
+    Column("to_account_id", Uuid, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    instant_column("effective_at"),
+    instant_column("recorded_at"),
+    Column("idempotency_key", Text, nullable=False),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("mission_id", Uuid),
+    Column("grant_id", Uuid),
+    Column("pledge_id", Uuid),
+    Column("reverses", Uuid),
+)  # fmt: skip
+
+entry = Table(
+    "entry", metadata,
+    territory_column(), id_column("account_id"),
+    Column("account_version", BigInteger, primary_key=True),
+    Column("transfer_id", Uuid, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("balance_after_minutes", BigInteger, nullable=False),
+)  # fmt: skip

@@ -1,0 +1,108 @@
+"""Write, open and close a campaign; admit associations to its panel."""
+
+from uuid import UUID
+
+from kernel.clock import local_date
+from kernel.events.credits import AssociationAdmitted, CampaignClosed, CampaignOpened, CreditExpired
+from kernel.work import Work
+from services.credits.domain.campaigns import Campaign, CampaignFacts, Outcome
+from services.credits.domain.errors import ActorUnfit
+from services.credits.domain.grants import PanelSeat
+from services.credits.domain.ledger import AccountKind, expiry_outcome, make_expiry_leg
+from services.credits.store import campaigns as store
+from services.credits.store import ledger, registry
+
+
+async def write_campaign(work: Work, *, ref: str, facts: CampaignFacts) -> tuple[Campaign, Outcome]:
+    """Write a draft, or change it; what is written already changes nothing in any state."""
+    if await store.add_campaign(work, ref=ref, facts=facts):
+        await _require_fit(work, facts.operator_id, part="the operator")
+        await registry.remember_territory(work)
+        return await store.lock_campaign_by_ref(work, ref), Outcome.CREATED
+    campaign = await store.lock_campaign_by_ref(work, ref)
+    if campaign.facts == facts:
+        return campaign, Outcome.UNCHANGED
+    campaign.require_draft()
+    await _require_fit(work, facts.operator_id, part="the operator")
+    return await store.save_facts(work, campaign, facts), Outcome.CHANGED
+
+
+async def open_campaign(work: Work, campaign_id: UUID) -> Campaign:
+    campaign = await store.lock_campaign(work, campaign_id)
+    campaign.require_openable(local_date(work.now))
+    opened = await store.save_opened(work, campaign)
+    work.publish(
+        CampaignOpened(
+            campaign_id=campaign.id,
+            ref=campaign.ref,
+            title=campaign.facts.title,
+            starts_on=campaign.facts.starts_on,
+            ends_on=campaign.facts.ends_on,
+            operator_id=campaign.facts.operator_id,
+        ),
+        subject=campaign.id,
+    )
+    return opened
+
+
+async def admit_association(work: Work, campaign_id: UUID, seat: PanelSeat) -> Outcome:
+    """Put an association on the panel, or change its subsidies; grants already signed stay as they are."""
+    campaign = await store.use_campaign(work, campaign_id)
+    campaign.require_not_closed()
+    await _require_fit(work, seat.association_id, part="an association of the panel", kind="association")
+    if not await store.add_seat(work, campaign_id, seat):
+        return Outcome.CHANGED if await store.change_seat(work, campaign_id, seat) else Outcome.UNCHANGED
+    work.publish(AssociationAdmitted(campaign_id=campaign_id, association_id=seat.association_id), subject=campaign_id)
+    return Outcome.CREATED
+
+
+async def close_campaign(work: Work, campaign_id: UUID, *, reason: str) -> Campaign:
+    """Close it and expire unspent credit by its rule; holds of running missions survive."""
+    campaign = await store.lock_campaign(work, campaign_id)
+    campaign.require_open()
+    expired_minutes = await _expire_unspent_credit(work, campaign)
+    closed = await store.save_closed(work, campaign, reason=reason)
+    work.publish(CampaignClosed(campaign_id=campaign_id, reason=reason, expired_minutes=expired_minutes), subject=campaign_id)
+    return closed
+
+
+async def _expire_unspent_credit(work: Work, campaign: Campaign) -> int:
+    keys = await ledger.list_keys(work, campaign.id, AccountKind.CREDIT)
+    unspent = {key.holder_id: minutes for key, minutes in (await ledger.lock_balances(work, keys)).items() if minutes > 0}
+    legs = [
+        make_expiry_leg(
+            campaign.facts.rules.expiry,
+            campaign_id=campaign.id,
+            association_id=association_id,
+            minutes=minutes,
+            key=f"expire:{campaign.id}:{association_id}",
+        )
+        for association_id, minutes in unspent.items()
+    ]
+    posted = [leg for leg in legs if leg is not None]
+    await ledger.post(work, posted)
+    for association_id, minutes in unspent.items():
+        await tell_expired(work, campaign, association_id=association_id, minutes=minutes)
+    return sum(leg.minutes for leg in posted)
+
+
+async def tell_expired(work: Work, campaign: Campaign, *, association_id: UUID, minutes: int) -> None:
+    """Tell what became of unspent credit; what is carried over is marked, for it moves on no account."""
+    outcome = expiry_outcome(campaign.facts.rules.expiry)
+    if outcome == "carried_over":
+        await store.add_carry_over(work, campaign_id=campaign.id, association_id=association_id, minutes=minutes)
+    work.publish(
+        CreditExpired(campaign_id=campaign.id, association_id=association_id, minutes=minutes, outcome=outcome),
+        subject=campaign.id,
+    )
+
+
+async def _require_fit(work: Work, actor_id: UUID, *, part: str, kind: str | None = None) -> None:
+    """Refuse an actor known to be unfit; one not yet heard of may be on its way (the registry tells by events)."""
+    actor = (await registry.find_actors(work, [actor_id])).get(actor_id)
+    if actor is None:
+        return
+    if actor.archived:
+        raise ActorUnfit(f"{actor.name} is archived and cannot be {part}; name another, or record it again in the registry.")
+    if kind is not None and actor.kind != kind:
+        raise ActorUnfit(f"{actor.name} is recorded as {actor.kind} and cannot be {part}; name an actor of kind {kind}.")

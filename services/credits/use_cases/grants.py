@@ -1,0 +1,88 @@
+"""Compute the grants of a campaign, keep the computation, and post what the officer signs."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from kernel.clock import local_date
+from kernel.events.credits import CreditGranted
+from kernel.work import Work
+from services.credits.domain.campaigns import Campaign
+from services.credits.domain.errors import ActorUnfit, AlreadySigned, EmptyPanel, ProposalOutdated
+from services.credits.domain.grants import Adjustment, GrantComputation, GrantDecision, compute_grants, decide_grants
+from services.credits.domain.ledger import AccountKind, TransferKind, make_leg
+from services.credits.store import campaigns, ledger, registry
+from services.credits.store import grants as store
+
+
+async def propose_grants(work: Work, campaign_id: UUID) -> UUID:
+    """Compute from panel and pool, and keep every figure with its inputs. Nothing is posted."""
+    campaign = await campaigns.use_campaign(work, campaign_id)
+    campaign.require_not_closed()
+    seats = await campaigns.list_seats(work, campaign_id)
+    if not seats:
+        raise EmptyPanel("Put associations on the panel first: PUT /campaigns/{id}/panel/{association_id}.")
+    pool_minutes = (await ledger.list_balances(work, campaign_id, AccountKind.POOL)).get(campaign_id, 0)
+    computed = compute_grants(seats, rules=campaign.facts.rules, pool_minutes=pool_minutes)
+    return await store.add_proposal(work, campaign_id, computed)
+
+
+async def sign_grants(work: Work, campaign_id: UUID, *, proposal_id: UUID, adjustments: Sequence[Adjustment]) -> None:
+    """Post all grants of a proposal, as adjusted, in one commit."""
+    campaign = await campaigns.lock_campaign(work, campaign_id)
+    campaign.require_spendable_on(local_date(work.now))
+    computed = await store.get_computation(work, campaign_id, proposal_id, campaign=campaign)
+    if await store.is_signed(work, proposal_id):
+        raise AlreadySigned("Read them at GET /campaigns/{id}/grants; a correction needs a new proposal or a reversal.")
+    await _require_current(work, campaign, computed)
+    minutes = {line.seat.association_id: line.computed_minutes for line in computed.lines}
+    decisions = decide_grants(minutes, adjustments, step_minutes=campaign.facts.rules.step_minutes)
+    await _require_known_associations(work, [decision for decision in decisions if decision.minutes])
+    signed = await store.add_grants(work, campaign_id=campaign_id, proposal_id=proposal_id, decisions=decisions)
+    await _post_grants(work, campaign, [(grant_id, decision) for grant_id, decision in signed if decision.minutes])
+
+
+async def _post_grants(work: Work, campaign: Campaign, signed: Sequence[tuple[UUID, GrantDecision]]) -> None:
+    legs = [
+        make_leg(
+            TransferKind.GRANT,
+            campaign_id=campaign.id,
+            holder_id=decision.association_id,
+            minutes=decision.minutes,
+            key=f"grant:{grant_id}",
+            why=decision.adjustment_reason or "Dotation calculée d'après la baisse de subvention",
+            grant_id=grant_id,
+        )
+        for grant_id, decision in signed
+    ]
+    await ledger.post(work, legs)
+    for grant_id, decision in signed:
+        work.publish(
+            CreditGranted(
+                campaign_id=campaign.id,
+                association_id=decision.association_id,
+                grant_id=grant_id,
+                minutes=decision.minutes,
+                expires_on=campaign.facts.ends_on,
+            ),
+            subject=grant_id,
+        )
+
+
+async def _require_current(work: Work, campaign: Campaign, computed: GrantComputation) -> None:
+    """A signature stands under figures that still hold. More in the pool is no reason to compute anew; less is refused there."""
+    seats = {seat.association_id: seat for seat in await campaigns.list_seats(work, campaign.id)}
+    if computed.rules != campaign.facts.rules or seats != {line.seat.association_id: line.seat for line in computed.lines}:
+        raise ProposalOutdated("The panel, its subsidies or its grants changed meanwhile: compute a new proposal and sign that.")
+
+
+async def _require_known_associations(work: Work, decisions: Sequence[GrantDecision]) -> None:
+    known = await registry.find_actors(work, [decision.association_id for decision in decisions])
+    for decision in decisions:
+        actor = known.get(decision.association_id)
+        if actor is None or actor.archived or actor.kind != "association":
+            state = "unknown to the registry" if actor is None else "archived" if actor.archived else f"a {actor.kind}"
+            raise ActorUnfit(
+                f"{decision.association_id} is {state}: public credit goes to recorded associations only. "
+                "Record it, or adjust its grant to 0 with a reason.",
+                association_id=str(decision.association_id),
+            )

@@ -1,0 +1,119 @@
+"""Contributors promise minutes to a campaign and take them back as far as nobody counts on them."""
+
+from uuid import UUID
+
+from kernel.auth import Caller, Role
+from kernel.events.credits import HoursPledged, PledgeWithdrawn
+from kernel.work import Work
+from services.credits.domain.campaigns import Outcome, Pledge
+from services.credits.domain.errors import Forbidden, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
+from services.credits.domain.ledger import AccountKey, AccountKind, TransferKind, make_leg
+from services.credits.store import campaigns as store
+from services.credits.store import ledger
+
+
+def require_contributor(caller: Caller, contributor_id: UUID) -> None:
+    """A company's representative acts for it; a citizen for themself; an employee does not act for the company."""
+    for_company = Role.COMPANY in caller.roles and caller.actor_id == contributor_id
+    if not (caller.is_town or caller.member_id == contributor_id or for_company):
+        raise Forbidden("You can only promise your own hours, or those of the company you represent.")
+
+
+async def pledge_hours(
+    work: Work, campaign_id: UUID, *, ref: str, contributor_id: UUID, minutes: int, note: str
+) -> tuple[Pledge, Outcome]:
+    """Make the pledge of this ref worth `minutes`: more adds a transfer, fewer withdraws as far as the pool holds it.
+
+    Saying again what was last said changes nothing, not even after a withdrawal: a file may be imported twice.
+    """
+    require_contributor(work.caller, contributor_id)
+    campaign = await store.use_campaign(work, campaign_id)
+    campaign.require_not_closed()
+    added = await store.add_pledge(
+        work, campaign_id=campaign_id, ref=ref, contributor_id=contributor_id, minutes=minutes, note=note
+    )
+    pledge = await store.lock_pledge_by_ref(work, campaign_id, ref)
+    if pledge.contributor_id != contributor_id:
+        raise PledgeOfAnother(f"Pledge {ref} is another contributor's; take another ref for this one.")
+    if not added and (pledge.stated_minutes, pledge.note) == (minutes, note):
+        return pledge, Outcome.UNCHANGED
+    if not added:
+        pledge = await store.save_next_version(work, pledge, stated_minutes=minutes, note=note)
+    if minutes > pledge.minutes:
+        await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
+    elif minutes < pledge.minutes:
+        await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {minutes} minutes")
+    return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
+
+
+async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str) -> Pledge:
+    found = await store.get_pledge(work, pledge_id)
+    require_contributor(work.caller, found.contributor_id)
+    campaign = await store.use_campaign(work, found.campaign_id)
+    campaign.require_not_closed()
+    pledge = await store.lock_pledge(work, pledge_id)
+    if minutes > pledge.minutes:
+        raise PledgeTooSmall(f"The pledge is worth {pledge.minutes} minutes; withdraw that many at most.", minutes=pledge.minutes)
+    pledge = await store.save_next_version(work, pledge, stated_minutes=pledge.stated_minutes, note=pledge.note)
+    await _take_back(work, pledge, minutes=minutes, reason=reason)
+    return await store.get_pledge(work, pledge_id)
+
+
+async def _add_minutes(work: Work, pledge: Pledge, *, minutes: int) -> None:
+    leg = make_leg(
+        TransferKind.PLEDGE,
+        campaign_id=pledge.campaign_id,
+        holder_id=pledge.contributor_id,
+        minutes=minutes,
+        key=f"pledge:{pledge.id}:{pledge.version}",
+        why=pledge.note or "Promesse d'heures",
+        pledge_id=pledge.id,
+    )
+    await ledger.post(work, [leg])
+    work.publish(
+        HoursPledged(campaign_id=pledge.campaign_id, pledge_id=pledge.id, contributor_id=pledge.contributor_id, minutes=minutes),
+        subject=pledge.id,
+    )
+
+
+async def _take_back(work: Work, pledge: Pledge, *, minutes: int, reason: str) -> None:
+    await require_free_promise(work, pledge.campaign_id, pledge.contributor_id, minutes=minutes)
+    leg = make_leg(
+        TransferKind.WITHDRAW,
+        campaign_id=pledge.campaign_id,
+        holder_id=pledge.contributor_id,
+        minutes=minutes,
+        key=f"withdraw:{pledge.id}:{pledge.version}",
+        why=reason,
+        pledge_id=pledge.id,
+    )
+    await ledger.post(work, [leg])
+    work.publish(
+        PledgeWithdrawn(
+            campaign_id=pledge.campaign_id,
+            pledge_id=pledge.id,
+            contributor_id=pledge.contributor_id,
+            minutes=minutes,
+            reason=reason,
+        ),
+        subject=pledge.id,
+    )
+
+
+async def require_free_promise(work: Work, campaign_id: UUID, contributor_id: UUID, *, minutes: int) -> None:
+    """Refuse to take back what missions already count on: their settlement would find no promise to deliver from.
+
+    Locks the promise, and the pool with it: whoever takes back changes both.
+    """
+    promise = AccountKey.of(AccountKind.PROMISED, campaign_id=campaign_id, holder_id=contributor_id)
+    pool = AccountKey.of(AccountKind.POOL, campaign_id=campaign_id, holder_id=campaign_id)
+    promised_minutes = -(await ledger.lock_balances(work, [promise, pool]))[promise]
+    committed_minutes = await ledger.sum_committed_minutes(work, campaign_id, contributor_id)
+    free_minutes = max(0, promised_minutes - committed_minutes)
+    if minutes > free_minutes:
+        raise PledgeCommitted(
+            f"Of the {promised_minutes} minutes still promised, {committed_minutes} are set aside for missions; "
+            f"take back {free_minutes} at most, or cancel a mission first.",
+            account=str(promise),
+            missing_minutes=minutes - free_minutes,
+        )

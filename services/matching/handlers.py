@@ -1,0 +1,68 @@
+"""What matching does on which event. Each is harmless when repeated, or told in another order across subjects."""
+
+from kernel.bus.consumer import Handlers
+from kernel.events.credits import (
+    CampaignClosed,
+    CampaignOpened,
+    CreditReserved,
+    MissionSettled,
+    ReservationRefused,
+    SettlementRefused,
+)
+from kernel.events.registry import ActorRecorded, CommuneRecorded, MemberRecorded, TerritoryRecorded
+from kernel.work import Work
+from services.matching.use_cases import neighbours, saga
+
+handlers = Handlers()
+
+
+@handlers.on(TerritoryRecorded)
+async def on_territory_recorded(work: Work, event: TerritoryRecorded) -> None:
+    await neighbours.remember_territory(work, code=event.territory, name=event.name)
+
+
+@handlers.on(CommuneRecorded)
+async def on_commune_recorded(work: Work, event: CommuneRecorded) -> None:
+    await neighbours.remember_commune(work, event.insee, name=event.name, latitude=event.latitude, longitude=event.longitude)
+
+
+@handlers.on(ActorRecorded)
+async def on_actor_recorded(work: Work, event: ActorRecorded) -> None:
+    await neighbours.remember_actor(work, event.actor_id, version=event.version, kind=event.kind, archived=event.archived)
+
+
+@handlers.on(MemberRecorded)
+async def on_member_recorded(work: Work, event: MemberRecorded) -> None:
+    await neighbours.remember_member(
+        work, event.member_id, version=event.version, actor_id=event.actor_id, archived=event.archived
+    )
+
+
+@handlers.on(CampaignOpened)
+async def on_campaign_opened(work: Work, event: CampaignOpened) -> None:
+    await neighbours.remember_campaign(work, event.campaign_id, title=event.title)
+
+
+@handlers.on(CampaignClosed)
+async def on_campaign_closed(work: Work, event: CampaignClosed) -> None:
+    await saga.close_campaign(work, event.campaign_id, event.reason)
+
+
+@handlers.on(CreditReserved)
+async def on_credit_reserved(work: Work, event: CreditReserved) -> None:
+    await saga.record_reservation(work, event.mission_id)
+
+
+@handlers.on(ReservationRefused)
+async def on_reservation_refused(work: Work, event: ReservationRefused) -> None:
+    await saga.record_refusal(work, event.mission_id, event.reason)
+
+
+@handlers.on(MissionSettled)
+async def on_mission_settled(work: Work, event: MissionSettled) -> None:
+    await saga.record_settlement(work, event.mission_id, served_minutes=event.served_minutes)
+
+
+@handlers.on(SettlementRefused)
+async def on_settlement_refused(work: Work, event: SettlementRefused) -> None:
+    await saga.record_settlement_refusal(work, event.mission_id, event.reason)

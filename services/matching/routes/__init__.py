@@ -1,0 +1,5 @@
+"""The routes of matching, by what they are about."""
+
+from services.matching.routes import missions, needs, offers, proposals
+
+routers = [needs.router, offers.router, proposals.router, missions.router]

@@ -1,0 +1,59 @@
+"""Candidates and proposals over HTTP."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query, Response
+
+from kernel.auth import TOWN, Role
+from kernel.routing import InWork, allow, make_router
+from services.matching.routes.shared import set_etag
+from services.matching.schemas.missions import MissionOut
+from services.matching.schemas.proposals import (
+    EXPLANATION_OUT,
+    CandidateOut,
+    CandidatesOut,
+    ProposalBody,
+    ProposalsBody,
+    ProposalsOut,
+    ProposedOut,
+    UnfitOut,
+    UnservedOut,
+)
+from services.matching.use_cases import proposals as use_cases
+
+router = make_router("proposals")
+
+
+@router.get("/needs/{need_id}/candidates", **allow("matching:read", Role.ASSOCIATION, *TOWN))
+async def list_candidates(work: InWork, need_id: UUID, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> CandidatesOut:
+    """List the open offers that fit a need, with score and reasons, and those that do not, with why not."""
+    fitting, unfit = await use_cases.list_fits(work, need_id)
+    return CandidatesOut(
+        need_id=need_id,
+        explanation=EXPLANATION_OUT,
+        candidates=[CandidateOut.of(fit) for fit in fitting[:limit]],
+        unfit=[UnfitOut.of(fit) for fit in unfit[:limit]],
+        unfit_offers=len(unfit),
+    )
+
+
+@router.post("/needs/{need_id}/proposals", status_code=201, **allow("matching:write", Role.ASSOCIATION, Role.VOLUNTEER, *TOWN))
+async def propose_mission(work: InWork, need_id: UUID, response: Response, body: ProposalBody | None = None) -> MissionOut:
+    """Propose a mission for a need: with the named offer, or with the best one."""
+    mission = await use_cases.propose_mission(work, need_id, offer_id=body.offer_id if body else None)
+    set_etag(response, mission.version)
+    return MissionOut.of(mission)
+
+
+@router.post("/proposals", **allow("matching:write", Role.OPERATOR))
+async def propose_missions(work: InWork, body: ProposalsBody | None = None) -> ProposalsOut:
+    """Propose missions for every open need that has none; says for the others why nothing fits."""
+    done = await use_cases.propose_missions(work, campaign_id=body.campaign_id if body else None)
+    return ProposalsOut(
+        explanation=EXPLANATION_OUT,
+        needs=done.needs,
+        offers=done.offers,
+        proposed=[ProposedOut.of(mission) for mission in done.missions],
+        unserved=[UnservedOut.of(unserved) for unserved in done.unserved],
+    )

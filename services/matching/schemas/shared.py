@@ -1,0 +1,83 @@
+"""Shapes that needs, offers and missions share."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from services.matching.domain.shared import Skill
+
+NO_NUL = r"^[^\x00]*$"
+COMMUNE_PATTERN = r"^(\d{2}|2[AB])\d{3}$"
+MOST_MINUTES = 120_000  # 2,000 hours: more than a year's full-time work
+
+
+def _check_day(day: date) -> date:
+    if not 1900 <= day.year <= 2200:
+        raise ValueError("must lie between 1900 and 2200")
+    return day
+
+
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL)]
+Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=5000, pattern=NO_NUL)]
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=NO_NUL)]
+Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=NO_NUL)]
+CommuneCode = Annotated[str, StringConstraints(pattern=COMMUNE_PATTERN), Field(description="INSEE code, e.g. 92071.")]
+Day = Annotated[date, AfterValidator(_check_day), Field(examples=["2026-10-05"])]
+Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
+
+
+class Body(BaseModel):
+    """What comes in: a field that we do not know is refused by its name, rather than lost."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SkillBody(Body):
+    label: Label = Field(examples=["comptabilité"])
+    level: int = Field(1, ge=1, le=3, description="1 knows, 2 practises, 3 masters; for a need: at least.")
+
+
+Skills = Annotated[list[SkillBody], Field(min_length=1, max_length=20)]
+
+
+def read_skills(bodies: Iterable[SkillBody]) -> tuple[Skill, ...]:
+    return tuple(Skill(body.label, body.level) for body in bodies)
+
+
+def read_changes(body: BaseModel, *, may_be_null: str) -> dict[str, object]:
+    """The facts that an edit names. Null means untouched, except where null is a value."""
+    named = {name: getattr(body, name) for name in body.model_fields_set}
+    changes = {name: value for name, value in named.items() if value is not None or name == may_be_null}
+    if "skills" in changes:
+        changes["skills"] = read_skills(changes["skills"])
+    return changes
+
+
+class ReasonBody(Body):
+    reason: Sentence = Field(description="Why; the other sides read it.")
+
+
+class OptionalReasonBody(Body):
+    reason: Sentence | None = Field(None, description="Why; asked for after a dispute.")
+
+
+class HistoryOut(BaseModel):
+    before: str | None
+    after: str
+    deed: str
+    happened_at: datetime
+    who: str = Field(description="Member, actor or client who did it; `system` for the platform itself.")
+    side: str | None = None
+    reason: str | None
+
+
+class SkillOut(BaseModel):
+    label: str
+    level: int
+
+
+def history_values(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Rows of history as `HistoryOut` takes them."""
+    return [{name: getattr(row, name) for name in HistoryOut.model_fields} for row in rows]

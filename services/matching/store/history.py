@@ -1,0 +1,34 @@
+"""The history of states: one row a step, only ever added."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Table, insert, select
+
+from kernel.ids import new_id
+from kernel.work import Work
+from services.matching.domain.states import S, Step
+
+
+async def save_steps(work: Work, table: Table, subject_id: UUID, *steps: Step[S], side: str | None = None) -> None:
+    """Write steps down in their order; `cause` is the event that led to them, if one did."""
+    for step in steps:
+        values = {
+            "territory": work.territory,
+            "id": new_id(),
+            "subject_id": subject_id,
+            "before": step.before,
+            "after": step.after,
+            "deed": step.deed,
+            "happened_at": work.now,
+            "who": step.who,
+            "side": side,
+            "reason": step.reason,
+            "cause": work.message.id if work.message else None,
+        }
+        await work.connection.execute(insert(table).values(values))
+
+
+async def list_steps(work: Work, table: Table, subject_id: UUID) -> list[Row[Any]]:
+    query = select(table).where(table.c.subject_id == subject_id).order_by(table.c.id)
+    return list((await work.connection.execute(query)).all())

@@ -1,0 +1,88 @@
+"""What matching knows of its neighbours because it listened; and the locks that are no rows."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from kernel.work import Work
+from services.matching.domain.shared import Campaign, Commune
+from services.matching.tables import actor, campaign, commune, member, territory
+
+
+async def lock_name(work: Work, name: str) -> None:
+    """Hold a name of this territory until the commit: a ref that may not exist yet, or the right to propose."""
+    await work.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{work.territory}:{name}", 0))))
+
+
+async def save_territory(work: Work, *, code: str, name: str, told_at: datetime) -> None:
+    statement = insert(territory).values(code=code, name=name, told_at=told_at)
+    newer = {"name": name, "told_at": told_at}
+    await work.connection.execute(
+        statement.on_conflict_do_update(index_elements=["code"], set_=newer, where=territory.c.told_at <= told_at)
+    )
+
+
+async def list_territories(work: Work) -> list[str]:
+    return list((await work.connection.execute(select(territory.c.code).order_by(territory.c.code))).scalars())
+
+
+async def save_commune(work: Work, insee: str, saved: Commune, *, told_at: datetime) -> None:
+    """Keep a commune's centre, unless something told later is kept already (the event bears no version)."""
+    newer = {"name": saved.name, "latitude": saved.latitude, "longitude": saved.longitude, "told_at": told_at}
+    statement = insert(commune).values(territory=work.territory, insee=insee, **newer)
+    await work.connection.execute(
+        statement.on_conflict_do_update(index_elements=["territory", "insee"], set_=newer, where=commune.c.told_at <= told_at)
+    )
+
+
+async def list_communes(work: Work) -> dict[str, Commune]:
+    rows = await work.connection.execute(select(commune))
+    return {row.insee: Commune(row.name, row.latitude, row.longitude) for row in rows}
+
+
+async def save_actor(work: Work, id: UUID, *, version: int, kind: str, archived: bool) -> None:
+    newer = {"version": version, "kind": kind, "archived": archived}
+    statement = insert(actor).values(territory=work.territory, id=id, **newer)
+    await work.connection.execute(
+        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=actor.c.version < version)
+    )
+
+
+async def save_member(work: Work, id: UUID, *, version: int, actor_id: UUID | None, archived: bool) -> None:
+    newer = {"version": version, "actor_id": actor_id, "archived": archived}
+    statement = insert(member).values(territory=work.territory, id=id, **newer)
+    await work.connection.execute(
+        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=member.c.version < version)
+    )
+
+
+async def is_active_actor(work: Work, id: UUID) -> bool:
+    query = select(actor.c.id).where(actor.c.id == id, ~actor.c.archived)
+    return (await work.connection.execute(query)).first() is not None
+
+
+async def is_active_member(work: Work, id: UUID) -> bool:
+    query = select(member.c.id).where(member.c.id == id, ~member.c.archived)
+    return (await work.connection.execute(query)).first() is not None
+
+
+async def save_campaign_opened(work: Work, id: UUID, *, title: str) -> None:
+    statement = insert(campaign).values(territory=work.territory, id=id, title=title, opened=True, closed=False)
+    await work.connection.execute(
+        statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"title": title, "opened": True})
+    )
+
+
+async def save_campaign_closed(work: Work, id: UUID) -> None:
+    """Closed for good: an opening that is told later (or again) does not open it any more."""
+    statement = insert(campaign).values(territory=work.territory, id=id, title="", opened=False, closed=True)
+    await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"closed": True}))
+
+
+async def find_campaign(work: Work, id: UUID, *, hold: bool = False) -> Campaign | None:
+    """The campaign, if it was told of; with `hold` it cannot be closed before this transaction ends."""
+    query = select(campaign).where(campaign.c.id == id, or_(campaign.c.opened, campaign.c.closed))
+    row = (await work.connection.execute(query.with_for_update(read=True) if hold else query)).first()
+    return Campaign(row.id, row.title, is_open=row.opened and not row.closed) if row else None

@@ -1,0 +1,128 @@
+"""Needs as rows."""
+
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, insert, or_, select, true, update
+
+from kernel.auth import Caller, Role
+from kernel.errors import NotFound
+from kernel.work import Work
+from services.matching.domain.needs import Need, NeedFacts
+from services.matching.domain.shared import Skill
+from services.matching.domain.states import EDITABLE_NEEDS, NEVER_SERVED, NeedState, Step
+from services.matching.store.history import save_steps
+from services.matching.tables import campaign, mission, need, need_event
+
+
+def need_from(row: Row[Any]) -> Need:
+    facts = NeedFacts(
+        title=row.title,
+        description=row.description,
+        skills=tuple(Skill(**skill) for skill in row.skills),
+        minutes=row.minutes,
+        starts_on=row.starts_on,
+        ends_on=row.ends_on,
+        commune=row.commune,
+        remote=row.remote,
+    )
+    return Need(
+        row.id, row.ref, row.campaign_id, row.association_id, facts, NeedState(row.state), row.qualification_note, row.version
+    )
+
+
+def _values(saved: Need) -> dict[str, Any]:
+    return {
+        "ref": saved.ref,
+        "campaign_id": saved.campaign_id,
+        "association_id": saved.association_id,
+        **asdict(saved.facts),
+        "state": saved.state,
+        "qualification_note": saved.qualification_note,
+        "version": saved.version,
+    }
+
+
+async def insert_need(work: Work, saved: Need, *steps: Step[NeedState]) -> None:
+    values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
+    await work.connection.execute(insert(need).values(values))
+    await save_steps(work, need_event, saved.id, *steps)
+
+
+async def save_need(work: Work, saved: Need, *steps: Step[NeedState]) -> None:
+    """Write a locked need back, with the steps of its state."""
+    await work.connection.execute(update(need).where(need.c.id == saved.id).values(**_values(saved), changed_at=work.now))
+    await save_steps(work, need_event, saved.id, *steps)
+
+
+async def lock_need(work: Work, id: UUID) -> Need:
+    row = (await work.connection.execute(select(need).where(need.c.id == id).with_for_update())).first()
+    if row is None:
+        raise NotFound(f"There is no need {id} here; GET /needs lists those you can see.")
+    return need_from(row)
+
+
+async def lock_need_by_ref(work: Work, ref: str) -> Need | None:
+    row = (await work.connection.execute(select(need).where(need.c.ref == ref).with_for_update())).first()
+    return need_from(row) if row else None
+
+
+async def get_need(work: Work, id: UUID) -> Need:
+    """The need, if the caller may see it."""
+    row = (await work.connection.execute(select_visible_needs(work.caller).where(need.c.id == id))).first()
+    if row is None:
+        raise NotFound(f"There is no need {id} that you can see; GET /needs lists those you can.")
+    return need_from(row)
+
+
+def select_visible_needs(caller: Caller) -> Select[Any]:
+    return select(need).where(_is_visible(caller))
+
+
+def _is_visible(caller: Caller) -> ColumnElement[bool]:
+    """Everybody sees open needs; an association also its own, volunteer and company also those of their missions."""
+    if caller.is_town or Role.AUDITOR in caller.roles:
+        return true()
+    conditions: list[ColumnElement[bool]] = [need.c.state == NeedState.OPEN]
+    if Role.ASSOCIATION in caller.roles and caller.actor_id:
+        conditions.append(need.c.association_id == caller.actor_id)
+    if Role.VOLUNTEER in caller.roles and caller.member_id:
+        conditions.append(_has_mission(mission.c.volunteer_id == caller.member_id))
+    if Role.COMPANY in caller.roles and caller.actor_id:
+        conditions.append(_has_mission(mission.c.company_id == caller.actor_id))
+    return or_(*conditions)
+
+
+def _has_mission(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    same_need = and_(mission.c.territory == need.c.territory, mission.c.need_id == need.c.id)
+    return exists().where(same_need, condition)
+
+
+_IS_SERVED = _has_mission(mission.c.state.not_in(NEVER_SERVED))
+
+
+async def lock_unserved_needs(work: Work, *, campaign_id: UUID | None) -> list[Need]:
+    """Open needs of open campaigns without a live mission. Those that another transaction decides on are left out."""
+    query = (
+        select(need)
+        .join(campaign, and_(campaign.c.territory == need.c.territory, campaign.c.id == need.c.campaign_id))
+        .where(need.c.state == NeedState.OPEN, ~_IS_SERVED, campaign.c.opened, ~campaign.c.closed)
+        .order_by(need.c.id)
+        .with_for_update(skip_locked=True, of=need)
+    )
+    if campaign_id is not None:
+        query = query.where(need.c.campaign_id == campaign_id)
+    return [need_from(row) for row in await work.connection.execute(query)]
+
+
+async def lock_unfinished_needs(work: Work, *, campaign_id: UUID) -> list[Need]:
+    """Needs of a campaign that nothing is agreed for yet."""
+    query = select(need).where(need.c.campaign_id == campaign_id, need.c.state.in_(EDITABLE_NEEDS))
+    return [need_from(row) for row in await work.connection.execute(query.order_by(need.c.id).with_for_update())]
+
+
+async def lock_passed_needs(work: Work, *, today: date, limit: int) -> list[Need]:
+    query = select(need).where(need.c.ends_on < today, need.c.state.in_(EDITABLE_NEEDS)).order_by(need.c.id).limit(limit)
+    return [need_from(row) for row in await work.connection.execute(query.with_for_update(skip_locked=True))]

@@ -1,0 +1,166 @@
+"""Offers as rows, and as candidates with what is left of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, or_, select, true, update
+from sqlalchemy import false as nothing
+
+from kernel.auth import Caller, Role
+from kernel.errors import NotFound
+from kernel.work import Work
+from services.matching.domain.offers import Candidate, Offer, OfferFacts, Setting
+from services.matching.domain.shared import Skill
+from services.matching.domain.states import EDITABLE_OFFERS, LIVE, MissionState, OfferState, Step
+from services.matching.store.history import save_steps
+from services.matching.tables import member, mission, offer, offer_event
+
+
+def offer_from(row: Row[Any]) -> Offer:
+    facts = OfferFacts(
+        title=row.title,
+        description=row.description,
+        skills=tuple(Skill(**skill) for skill in row.skills),
+        minutes=row.minutes,
+        available_from=row.available_from,
+        available_until=row.available_until,
+        commune=row.commune,
+        remote=row.remote,
+        radius_km=row.radius_km,
+        setting=Setting(row.setting),
+    )
+    return Offer(row.id, row.ref, row.volunteer_id, facts, OfferState(row.state), row.version)
+
+
+def _values(saved: Offer) -> dict[str, Any]:
+    return {
+        "ref": saved.ref,
+        "volunteer_id": saved.volunteer_id,
+        **asdict(saved.facts),
+        "state": saved.state,
+        "version": saved.version,
+    }
+
+
+async def insert_offer(work: Work, saved: Offer, *steps: Step[OfferState]) -> None:
+    values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
+    await work.connection.execute(insert(offer).values(values))
+    await save_steps(work, offer_event, saved.id, *steps)
+
+
+async def save_offer(work: Work, saved: Offer, *steps: Step[OfferState]) -> None:
+    """Write a locked offer back, with the steps of its state."""
+    await work.connection.execute(update(offer).where(offer.c.id == saved.id).values(**_values(saved), changed_at=work.now))
+    await save_steps(work, offer_event, saved.id, *steps)
+
+
+async def lock_offer(work: Work, id: UUID) -> Offer:
+    row = (await work.connection.execute(select(offer).where(offer.c.id == id).with_for_update())).first()
+    if row is None:
+        raise NotFound(f"There is no offer {id} here; GET /offers lists those you can see.")
+    return offer_from(row)
+
+
+async def lock_offer_by_ref(work: Work, ref: str) -> Offer | None:
+    row = (await work.connection.execute(select(offer).where(offer.c.ref == ref).with_for_update())).first()
+    return offer_from(row) if row else None
+
+
+def select_visible_offers(caller: Caller) -> Select[Any]:
+    """Offers with `promised_minutes`. A volunteer sees their own, a company its employees' professional ones."""
+    promised = func.coalesce(_PROMISED.c.minutes, 0).label("promised_minutes")
+    joined = offer.outerjoin(_PROMISED, and_(_PROMISED.c.territory == offer.c.territory, _PROMISED.c.offer_id == offer.c.id))
+    return select(offer, promised).select_from(joined).where(_is_visible(caller))
+
+
+def _is_visible(caller: Caller) -> ColumnElement[bool]:
+    if caller.is_town or Role.AUDITOR in caller.roles:
+        return true()
+    conditions: list[ColumnElement[bool]] = [nothing()]
+    if Role.VOLUNTEER in caller.roles and caller.member_id:
+        conditions.append(offer.c.volunteer_id == caller.member_id)
+    if Role.COMPANY in caller.roles and caller.actor_id:
+        employees = select(member.c.id).where(member.c.actor_id == caller.actor_id)
+        conditions.append(and_(offer.c.setting == Setting.PROFESSIONAL, offer.c.volunteer_id.in_(employees)))
+    return or_(*conditions)
+
+
+async def get_offer(work: Work, id: UUID) -> tuple[Offer, int]:
+    """The offer, if the caller may see it, and the minutes that missions count on."""
+    row = (await work.connection.execute(select_visible_offers(work.caller).where(offer.c.id == id))).first()
+    if row is None:
+        raise NotFound(f"There is no offer {id} that you can see; GET /offers lists those you can.")
+    return offer_from(row), row.promised_minutes
+
+
+# A live mission counts on its agreed minutes, a closed one has taken those that were served.
+_PROMISED = (
+    select(
+        mission.c.territory,
+        mission.c.offer_id,
+        func.sum(case((mission.c.state == MissionState.CLOSED, mission.c.served_minutes), else_=mission.c.minutes)).label(
+            "minutes"
+        ),
+    )
+    .where(mission.c.state.in_([*LIVE, MissionState.CLOSED]))
+    .group_by(mission.c.territory, mission.c.offer_id)
+    .subquery("promised")
+)
+_LOAD = (
+    select(mission.c.territory, mission.c.volunteer_id, func.count().label("missions"))
+    .where(mission.c.state.in_(LIVE))
+    .group_by(mission.c.territory, mission.c.volunteer_id)
+    .subquery("load")
+)
+
+
+async def count_promised_minutes(work: Work, offer_id: UUID) -> int:
+    """Minutes of the offer that live and closed missions have taken."""
+    query = select(_PROMISED.c.minutes).where(_PROMISED.c.offer_id == offer_id)
+    return int((await work.connection.execute(query)).scalar() or 0)
+
+
+async def list_candidates(work: Work, *, only: UUID | None = None, lock: bool = False) -> list[Candidate]:
+    """Open offers of volunteers whom the registry told about and did not archive; `lock` holds them until the commit."""
+    if lock:
+        await _lock_open_offers(work, only=only)
+    query = (
+        select(
+            offer,
+            member.c.actor_id.label("employer_id"),
+            func.coalesce(_PROMISED.c.minutes, 0).label("promised_minutes"),
+            func.coalesce(_LOAD.c.missions, 0).label("live_missions"),
+        )
+        .join(member, and_(member.c.territory == offer.c.territory, member.c.id == offer.c.volunteer_id, ~member.c.archived))
+        .outerjoin(_PROMISED, and_(_PROMISED.c.territory == offer.c.territory, _PROMISED.c.offer_id == offer.c.id))
+        .outerjoin(_LOAD, and_(_LOAD.c.territory == offer.c.territory, _LOAD.c.volunteer_id == offer.c.volunteer_id))
+        .where(_is_candidate(only))
+        .order_by(offer.c.id)
+    )
+    rows = await work.connection.execute(query)
+    return [Candidate(offer_from(row), row.minutes - row.promised_minutes, row.live_missions, row.employer_id) for row in rows]
+
+
+async def _lock_open_offers(work: Work, *, only: UUID | None) -> None:
+    await work.connection.execute(select(offer.c.id).where(_is_candidate(only)).order_by(offer.c.id).with_for_update())
+
+
+def _is_candidate(only: UUID | None) -> ColumnElement[bool]:
+    is_open = offer.c.state == OfferState.OPEN
+    return is_open if only is None else and_(is_open, offer.c.id == only)
+
+
+async def list_turned_down(work: Work, need_ids: Sequence[UUID]) -> frozenset[tuple[UUID, UUID]]:
+    """Pairs (need, offer) whose mission was declined or cancelled."""
+    states = (MissionState.DECLINED, MissionState.CANCELLED)
+    query = select(mission.c.need_id, mission.c.offer_id).where(mission.c.need_id.in_(need_ids), mission.c.state.in_(states))
+    return frozenset((row.need_id, row.offer_id) for row in await work.connection.execute(query))
+
+
+async def lock_passed_offers(work: Work, *, today: date, limit: int) -> list[Offer]:
+    has_passed = and_(offer.c.available_until < today, offer.c.state.in_(EDITABLE_OFFERS))
+    query = select(offer).where(has_passed).order_by(offer.c.id).limit(limit)
+    return [offer_from(row) for row in await work.connection.execute(query.with_for_update(skip_locked=True))]

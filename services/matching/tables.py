@@ -1,0 +1,167 @@
+"""Matching's tables as SQLAlchemy sees them; `migrations/` creates them."""
+
+from sqlalchemy import ARRAY, Boolean, Column, Date, Float, Integer, MetaData, Table, Text
+from sqlalchemy import Uuid as UuidType
+from sqlalchemy.dialects.postgresql import JSONB
+
+from kernel.tables import add_kernel_tables, id_column, instant_column
+
+metadata = MetaData()
+add_kernel_tables(metadata)
+
+# ---- What others told -----------------------------------------------------------------------------------------------
+
+# Without row-level security: the jobs read from it which territories there are.
+territory = Table(
+    "territory", metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    instant_column("told_at"),
+)  # fmt: skip
+
+commune = Table(
+    "commune", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("insee", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("latitude", Float, nullable=False),
+    Column("longitude", Float, nullable=False),
+    instant_column("told_at"),
+)  # fmt: skip
+
+actor = Table(
+    "actor", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("version", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("archived", Boolean, nullable=False),
+)  # fmt: skip
+
+# No name and no address: matching proposes people without knowing who they are.
+member = Table(
+    "member", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("version", Integer, nullable=False),
+    Column("actor_id", UuidType),
+    Column("archived", Boolean, nullable=False),
+)  # fmt: skip
+
+campaign = Table(
+    "campaign", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("title", Text, nullable=False),
+    Column("opened", Boolean, nullable=False),
+    Column("closed", Boolean, nullable=False),
+)  # fmt: skip
+
+# ---- Needs, offers, missions ----------------------------------------------------------------------------------------
+
+need = Table(
+    "need", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("ref", Text),
+    Column("campaign_id", UuidType, nullable=False),
+    Column("association_id", UuidType, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("skills", JSONB, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("starts_on", Date, nullable=False),
+    Column("ends_on", Date, nullable=False),
+    Column("commune", Text),
+    Column("remote", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("qualification_note", Text),
+    Column("version", Integer, nullable=False),
+    instant_column("created_at"),
+    instant_column("changed_at"),
+)  # fmt: skip
+
+offer = Table(
+    "offer", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("ref", Text),
+    Column("volunteer_id", UuidType, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("skills", JSONB, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("available_from", Date, nullable=False),
+    Column("available_until", Date, nullable=False),
+    Column("commune", Text),
+    Column("remote", Boolean, nullable=False),
+    Column("radius_km", Integer, nullable=False),
+    Column("setting", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    instant_column("created_at"),
+    instant_column("changed_at"),
+)  # fmt: skip
+
+mission = Table(
+    "mission", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("need_id", UuidType, nullable=False),
+    Column("offer_id", UuidType, nullable=False),
+    Column("campaign_id", UuidType, nullable=False),
+    Column("association_id", UuidType, nullable=False),
+    Column("volunteer_id", UuidType, nullable=False),
+    Column("contributor_id", UuidType, nullable=False),
+    Column("company_id", UuidType),
+    Column("title", Text, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("starts_on", Date, nullable=False),
+    Column("ends_on", Date, nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("parts", JSONB, nullable=False),
+    Column("reasons", ARRAY(Text), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("accepted", ARRAY(Text), nullable=False),
+    Column("worked_minutes", Integer, nullable=False),
+    Column("served_minutes", Integer),
+    instant_column("agreed_at", nullable=True),
+    Column("version", Integer, nullable=False),
+    instant_column("created_at"),
+    instant_column("changed_at"),
+)  # fmt: skip
+
+timesheet = Table(
+    "timesheet", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("mission_id", UuidType, nullable=False),
+    Column("worked_on", Date, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("note", Text),
+    Column("entered_by", Text, nullable=False),
+    instant_column("entered_at"),
+    Column("replaces", UuidType),
+)  # fmt: skip
+
+
+def _history(name: str) -> Table:
+    return Table(
+        name, metadata,
+        Column("territory", Text, primary_key=True),
+        id_column(),
+        Column("subject_id", UuidType, nullable=False),
+        Column("before", Text),
+        Column("after", Text, nullable=False),
+        Column("deed", Text, nullable=False),
+        instant_column("happened_at"),
+        Column("who", Text, nullable=False),
+        Column("side", Text),
+        Column("reason", Text),
+        Column("cause", UuidType),
+    )  # fmt: skip
+
+
+need_event = _history("need_event")
+offer_event = _history("offer_event")
+mission_event = _history("mission_event")

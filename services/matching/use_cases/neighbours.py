@@ -1,0 +1,36 @@
+"""What matching keeps of its neighbours, so that it works while they are down.
+
+Actors and members bear a version: the greater one holds. Territories and communes bear none: what was told later holds.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from kernel.work import Work
+from services.matching.domain.shared import Commune
+from services.matching.store import known
+
+
+async def remember_territory(work: Work, *, code: str, name: str) -> None:
+    await known.save_territory(work, code=code, name=name, told_at=_told_at(work))
+
+
+async def remember_commune(work: Work, insee: str, *, name: str, latitude: float, longitude: float) -> None:
+    await known.save_commune(work, insee, Commune(name, latitude, longitude), told_at=_told_at(work))
+
+
+async def remember_actor(work: Work, id: UUID, *, version: int, kind: str, archived: bool) -> None:
+    await known.save_actor(work, id, version=version, kind=kind, archived=archived)
+
+
+async def remember_member(work: Work, id: UUID, *, version: int, actor_id: UUID | None, archived: bool) -> None:
+    """Only whom they act for; no name and no address."""
+    await known.save_member(work, id, version=version, actor_id=actor_id, archived=archived)
+
+
+async def remember_campaign(work: Work, id: UUID, *, title: str) -> None:
+    await known.save_campaign_opened(work, id, title=title)
+
+
+def _told_at(work: Work) -> datetime:
+    return work.message.time if work.message else work.now

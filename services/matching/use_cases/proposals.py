@@ -1,0 +1,147 @@
+"""Who could serve what: candidates for one need, a mission for one need, missions for all open needs."""
+
+import asyncio
+from dataclasses import dataclass
+from uuid import UUID
+
+from kernel.auth import Role
+from kernel.clock import local_date
+from kernel.errors import Forbidden
+from kernel.events.matching import MissionProposed
+from kernel.ids import new_id
+from kernel.work import Work
+from services.matching.domain.missions import Mission
+from services.matching.domain.needs import Need
+from services.matching.domain.offers import decide_contributor
+from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFits, WrongState
+from services.matching.domain.shared import check_campaign
+from services.matching.domain.states import Deed, MissionState, NeedState, Step
+from services.matching.engine.assignment import Unserved, explain, propose, rank
+from services.matching.engine.fit import Fit, ObstacleKind, Surroundings, assess
+from services.matching.engine.reasons import describe_obstacle, list_reasons
+from services.matching.store.known import find_campaign, list_communes, lock_name
+from services.matching.store.missions import has_live_or_served_mission, insert_mission
+from services.matching.store.needs import get_need, lock_need, lock_unserved_needs
+from services.matching.store.offers import list_candidates, list_turned_down, lock_offer
+from services.matching.use_cases.needs import may_act_for
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """What a proposal for all open needs came to."""
+
+    missions: tuple[Mission, ...]
+    unserved: tuple[Unserved, ...]
+    needs: int
+    offers: int
+
+
+async def list_fits(work: Work, need_id: UUID) -> tuple[list[Fit], list[Fit]]:
+    """All open offers for a need: those that fit, and those that do not. Nothing is saved."""
+    need = await get_need(work, need_id)
+    if not may_act_for(work, need):
+        raise Forbidden("Candidates are shown to the need's own association and to the town.")
+    return rank(need, await list_candidates(work), await _look_around(work, [need.id]))
+
+
+async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -> Mission:
+    """Propose the named offer, or the best one. A person who names an offer may try again what was declined before."""
+    await _take_turn(work)
+    need = await lock_need(work, need_id)
+    await _check_may_propose(work, need, offer_id=offer_id)
+    check_campaign(await find_campaign(work, need.campaign_id))
+    if need.state is not NeedState.OPEN:
+        raise WrongState(f"It is {need.state}; missions are proposed for open needs.", state=need.state.value)
+    if await has_live_or_served_mission(work, need.id):
+        raise NeedIsBusy("A mission is already proposed for this need; decline or cancel it first.")
+    surroundings = await _look_around(work, [need.id])
+    candidates = await list_candidates(work, only=offer_id, lock=True)
+    if offer_id is None:
+        fitting, unfit = rank(need, candidates, surroundings)
+        if not fitting:
+            why = explain(unfit, offers=len(unfit))
+            raise NothingFits(f"Nothing fits: {' ; '.join(why)}.", why=list(why), offers=len(unfit))
+        return await _save_proposal(work, fitting[0])
+    if not candidates:
+        raise DoesNotFit("This offer is not open, or its volunteer is not an active member.", obstacles=[])
+    fit = assess(need, candidates[0], surroundings).without(ObstacleKind.TURNED_DOWN)
+    if not fit.fits:
+        sentences = [describe_obstacle(fit, kind) for kind in fit.obstacles]
+        raise DoesNotFit(f"This offer does not fit: {' ; '.join(sentences)}.", obstacles=sentences)
+    return await _save_proposal(work, fit)
+
+
+async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
+    """Propose for every open need without a live mission; each need gets one mission at most, no offer more than it has."""
+    await _take_turn(work)
+    if campaign_id is not None:
+        check_campaign(await find_campaign(work, campaign_id))
+    needs = await lock_unserved_needs(work, campaign_id=campaign_id)
+    candidates = await list_candidates(work, lock=True)
+    surroundings = await _look_around(work, [need.id for need in needs])
+    # In a thread: a large town takes seconds, and other requests go on meanwhile.
+    plan = await asyncio.to_thread(propose, needs, candidates, surroundings)
+    missions = [await _save_proposal(work, fit) for fit in plan.proposals]
+    return Proposed(tuple(missions), plan.unserved, len(needs), len(candidates))
+
+
+async def _take_turn(work: Work) -> None:
+    """One proposal at a time in a territory: only proposals take an offer's minutes, so none can be taken twice."""
+    await lock_name(work, "proposing")
+
+
+async def _look_around(work: Work, need_ids: list[UUID]) -> Surroundings:
+    return Surroundings(local_date(work.now), await list_communes(work), await list_turned_down(work, need_ids))
+
+
+async def _check_may_propose(work: Work, need: Need, *, offer_id: UUID | None) -> None:
+    """The town and the need's association may; a volunteer may with an own offer."""
+    if may_act_for(work, need):
+        return
+    if Role.VOLUNTEER in work.caller.roles and offer_id is not None:
+        offer = await lock_offer(work, offer_id)
+        work.caller.require_member(offer.volunteer_id)
+        return
+    raise Forbidden("Propose for your own association's need, or name an offer of your own (`offer_id`).")
+
+
+async def _save_proposal(work: Work, fit: Fit) -> Mission:
+    mission = _build_mission(fit)
+    await insert_mission(work, mission, Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity))
+    event = MissionProposed(
+        mission_id=mission.id,
+        need_id=mission.need_id,
+        offer_id=mission.offer_id,
+        campaign_id=mission.campaign_id,
+        association_id=mission.association_id,
+        volunteer_id=mission.volunteer_id,
+        contributor_id=mission.contributor_id,
+        company_id=mission.company_id,
+        title=mission.title,
+        minutes=mission.minutes,
+        reasons=list(mission.reasons),
+    )
+    work.publish(event, subject=mission.id)
+    return mission
+
+
+def _build_mission(fit: Fit) -> Mission:
+    need, offer = fit.need, fit.candidate.offer
+    contributor_id, company_id = decide_contributor(offer, employer_id=fit.candidate.employer_id)
+    return Mission(
+        id=new_id(),
+        need_id=need.id,
+        offer_id=offer.id,
+        campaign_id=need.campaign_id,
+        association_id=need.association_id,
+        volunteer_id=offer.volunteer_id,
+        contributor_id=contributor_id,
+        company_id=company_id,
+        title=need.facts.title,
+        minutes=need.facts.minutes,
+        starts_on=fit.first_day,
+        ends_on=fit.last_day,
+        score=fit.score,
+        parts=fit.parts,
+        reasons=tuple(list_reasons(fit)),
+    )

@@ -1,0 +1,1 @@
+"""Outside systems: the SMTP server, and the endpoints of partners."""

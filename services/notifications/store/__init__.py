@@ -1,0 +1,1 @@
+"""Every query of notifications, one module for each part of its tables."""

@@ -1,0 +1,19 @@
+"""Fixtures of the credits tests: a scene in a territory of its own."""
+
+from collections.abc import Callable
+
+import pytest
+
+from kernel.database import Database
+from tests.builders.credits import Scene
+
+
+@pytest.fixture
+def database(make_database: Callable[..., Database]) -> Database:
+    return make_database("credits", pool_size=10)
+
+
+@pytest.fixture
+async def scene(database: Database, territory: str) -> Scene:
+    """An open campaign."""
+    return await Scene(database, territory).start()

@@ -1,0 +1,281 @@
+"""What PostgreSQL itself holds: double entry, bounds, keys, and rows that never change."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from kernel.database import Database
+from kernel.ids import new_id
+from kernel.work import Work
+from services.credits.domain.errors import NotEnoughCredit, TransferKeyReused, UnknownFlow
+from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_leg
+from services.credits.store import ledger
+from tests.builders.credits import Scene
+
+LEDGER = ("account", "transfer", "entry")
+
+
+def make_pledge_leg(scene: Scene, *, minutes: int = 600, key: str | None = None, contributor_id: UUID | None = None) -> Leg:
+    return make_leg(
+        TransferKind.PLEDGE,
+        campaign_id=scene.campaign_id,
+        holder_id=contributor_id or new_id(),
+        minutes=minutes,
+        key=key or str(new_id()),
+        why="Promesse",
+    )
+
+
+async def post(scene: Scene, *legs: Leg) -> list[ledger.Posted]:
+    async with scene.work() as work:
+        return await ledger.post(work, legs)
+
+
+class TestPost:
+    async def test_writes_two_entries_with_running_balances(self, scene: Scene) -> None:
+        contributor = new_id()
+        legs = [make_pledge_leg(scene, minutes=minutes, contributor_id=contributor) for minutes in (600, 300)]
+        await post(scene, *legs)
+        rows = await scene.fetch(
+            "SELECT kind, account_version, minutes, balance_after_minutes FROM entry JOIN account ON account.id = account_id"
+            " ORDER BY kind, account_version"
+        )
+        assert [tuple(row) for row in rows] == [
+            ("pool", 1, 600, 600), ("pool", 2, 300, 900), ("promised", 1, -600, -600), ("promised", 2, -300, -900),
+        ]  # fmt: skip
+
+    async def test_refuses_to_break_a_bound_and_names_the_account(self, scene: Scene) -> None:
+        contributor = await scene.pledge(600)
+        back = make_leg(
+            TransferKind.WITHDRAW, campaign_id=scene.campaign_id, holder_id=contributor, minutes=601, key="k", why="Retrait"
+        )
+        with pytest.raises(NotEnoughCredit) as refused:
+            await post(scene, back)
+        assert refused.value.members["account"] == f"pool/{scene.campaign_id}"
+        assert refused.value.members["missing_minutes"] == 1
+        assert await scene.balance(AccountKind.POOL) == 600
+
+    async def test_refuses_to_deliver_more_than_was_promised(self, scene: Scene) -> None:
+        contributor = await scene.pledge(60)
+        leg = make_leg(
+            TransferKind.DELIVER, campaign_id=scene.campaign_id, holder_id=contributor, minutes=75, key="k", why="Heures"
+        )
+        with pytest.raises(NotEnoughCredit) as refused:
+            await post(scene, leg)
+        assert refused.value.members["account"] == f"promised/{scene.campaign_id}/{contributor}"
+        assert refused.value.members["missing_minutes"] == 15
+
+    async def test_posts_all_or_none(self, scene: Scene) -> None:
+        good = make_pledge_leg(scene)
+        bad = make_leg(
+            TransferKind.GRANT, campaign_id=scene.campaign_id, holder_id=new_id(), minutes=601, key="k", why="Dotation"
+        )
+        with pytest.raises(NotEnoughCredit):
+            await post(scene, good, bad)
+        assert (await scene.books()).transfers == 0
+
+    async def test_same_key_and_request_gives_the_transfer_of_before(self, scene: Scene) -> None:
+        leg = make_pledge_leg(scene, key="key")
+        (first,) = await post(scene, leg)
+        (second,) = await post(scene, leg)
+        assert (first.is_new, second.is_new, first.transfer_id) == (True, False, second.transfer_id)
+        assert (await scene.books()).transfers == 1
+
+    async def test_same_key_for_another_request_is_an_error(self, scene: Scene) -> None:
+        contributor = new_id()
+        await post(scene, make_pledge_leg(scene, key="key", contributor_id=contributor))
+        with pytest.raises(TransferKeyReused):
+            await post(scene, make_pledge_leg(scene, key="key", contributor_id=contributor, minutes=601))
+
+    async def test_a_key_is_a_territorys_own(self, scene: Scene, database: Database) -> None:
+        other = await Scene(database, "2A004").start()
+        await post(scene, make_pledge_leg(scene, key=f"key:{scene.campaign_id}"))
+        (posted,) = await post(other, make_pledge_leg(other, key=f"key:{scene.campaign_id}"))
+        assert posted.is_new
+
+    async def test_same_key_at_once_writes_one_transfer(self, scene: Scene) -> None:
+        leg = make_pledge_leg(scene, key="key")
+        posted = await asyncio.gather(*(post(scene, leg) for _ in range(10)))
+        assert len({one[0].transfer_id for one in posted}) == 1
+        assert sum(one[0].is_new for one in posted) == 1
+        assert await scene.balance(AccountKind.POOL) == 600
+
+    @pytest.mark.parametrize(
+        ("kind", "source", "target"),
+        [
+            ("grant", "credit", "pool"),
+            ("settle", "credit", "served"),
+            ("expire", "pool", "lapsed"),
+            ("reverse", "pool", "promised"),
+        ],
+    )
+    async def test_refuses_a_flow_that_the_domain_does_not_know(self, scene: Scene, kind: str, source: str, target: str) -> None:
+        await scene.pledge(600)
+        holder = new_id()
+        keys = [AccountKey.of(AccountKind(one), campaign_id=scene.campaign_id, holder_id=holder) for one in (source, target)]
+        with pytest.raises(UnknownFlow):
+            await post(scene, Leg(TransferKind(kind), keys[0], keys[1], 15, "key", "Pourquoi pas"))
+
+    async def test_refuses_to_move_credit_between_associations(self, scene: Scene) -> None:
+        association, _ = await scene.fund(credit=600)
+        source = AccountKey.of(AccountKind.CREDIT, campaign_id=scene.campaign_id, holder_id=association)
+        target = AccountKey.of(AccountKind.HELD, campaign_id=scene.campaign_id, holder_id=new_id())
+        with pytest.raises(UnknownFlow):
+            await post(scene, Leg(TransferKind.RESERVE, source, target, 15, "key", "Pour une autre"))
+
+    async def test_refuses_another_territorys_campaign(self, scene: Scene, database: Database) -> None:
+        other = Scene(database, "2A005")
+        other.campaign_id = scene.campaign_id
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
+            await post(other, make_pledge_leg(other))
+
+    async def test_refuses_outside_a_territory(self, database: Database, scene: Scene) -> None:
+        async with database.engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            with pytest.raises(asyncpg.PostgresError, match="no territory"):
+                await raw.driver_connection.fetch("SELECT * FROM post_transfers('[]')")  # type: ignore[union-attr]
+
+    async def test_many_at_once_on_the_hot_pool_lose_nothing(self, scene: Scene) -> None:
+        await asyncio.gather(*(post(scene, make_pledge_leg(scene, minutes=15)) for _ in range(60)))
+        books = await scene.books()
+        assert (books.by_kind["pool"], books.sum_minutes, books.transfers, books.entries) == (900, 0, 60, 120)
+        assert books.accounts_out_of_step == 0
+
+
+class TestTampering:
+    """The runtime role reads the ledger and calls its functions; it changes no row of it."""
+
+    @pytest.mark.parametrize("table", LEDGER)
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "INSERT INTO {table} SELECT * FROM {table} LIMIT 0",
+            "UPDATE {table} SET territory = territory",
+            "DELETE FROM {table}",
+            "TRUNCATE {table} CASCADE",
+            "ALTER TABLE {table} DISABLE TRIGGER ALL",
+        ],
+    )
+    async def test_the_runtime_role_is_refused(self, scene: Scene, table: str, statement: str) -> None:
+        await scene.fund(credit=600)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await scene.fetch(statement.format(table=table))
+
+    @pytest.mark.parametrize("table", ["grant_proposal", "grant_proposal_line", "signed_grant", "refusal"])
+    @pytest.mark.parametrize("statement", ["UPDATE {table} SET territory = territory", "DELETE FROM {table}"])
+    async def test_decisions_are_as_fixed(self, scene: Scene, table: str, statement: str) -> None:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await scene.fetch(statement.format(table=table))
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "ledger_move(gen_random_uuid(), gen_random_uuid(), 15)",
+            "ledger_post_leg('{}')",
+            "ledger_open_accounts('[]')",
+        ],
+    )
+    async def test_inner_functions_are_not_for_the_runtime_role(self, scene: Scene, call: str) -> None:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await scene.fetch(f"SELECT {call}")
+
+    async def test_another_territorys_rows_cannot_be_seen(self, scene: Scene, database: Database) -> None:
+        await scene.fund(credit=600)
+        other = Scene(database, "2A006")
+        for table in LEDGER:
+            assert await other.fetch(f"SELECT * FROM {table}") == []
+        wanted = f'[{{"campaign_id": "{scene.campaign_id}", "kind": "pool", "holder_id": "{scene.campaign_id}"}}]'
+        assert await other.fetch("SELECT * FROM lock_accounts($1::text::jsonb)", wanted) == []
+
+
+@pytest.fixture
+async def owner(owner_url: Callable[[str], str]) -> Any:
+    connection = await asyncpg.connect(owner_url("credits"))
+    yield connection
+    await connection.close()
+
+
+class TestOwner:
+    """Not even the owner of the tables changes a row, or writes half a transfer, short of switching the triggers off."""
+
+    @pytest.mark.parametrize("table", ["transfer", "entry"])
+    @pytest.mark.parametrize(
+        "statement", ["UPDATE {table} SET minutes = minutes", "DELETE FROM {table}", "TRUNCATE {table} CASCADE"]
+    )
+    async def test_changes_are_refused(self, scene: Scene, owner: Any, table: str, statement: str) -> None:
+        await scene.fund(credit=600)
+        with pytest.raises(asyncpg.PostgresError, match="the ledger only grows"):
+            await owner.execute(statement.format(table=table))
+
+    async def test_an_account_moves_by_entries_alone(self, scene: Scene, owner: Any) -> None:
+        await scene.pledge(600)
+        set_territory = f"SET LOCAL metis.territory = '{scene.territory}'"
+        with pytest.raises(asyncpg.PostgresError, match="one version at a time"):
+            await owner.execute(f"BEGIN; {set_territory}; UPDATE account SET balance_minutes = 0; COMMIT")
+        await owner.execute("ROLLBACK")
+        tamper = "UPDATE account SET balance_minutes = balance_minutes + 15, version = version + 1 WHERE kind = 'pool' AND territory = "
+        with pytest.raises(asyncpg.PostgresError, match="no entry leads account"):
+            await owner.execute(f"BEGIN; {set_territory}; {tamper} '{scene.territory}'; COMMIT")
+        await owner.execute("ROLLBACK")
+        with pytest.raises(asyncpg.PostgresError, match="the ledger only grows"):
+            await owner.execute("DELETE FROM account")
+
+    async def test_half_a_transfer_does_not_commit(self, scene: Scene, owner: Any) -> None:
+        await scene.pledge(600)
+        half = f"""
+            BEGIN; SET LOCAL metis.territory = '{scene.territory}';
+            INSERT INTO transfer SELECT territory, gen_random_uuid(), campaign_id, kind, from_account_id, to_account_id, minutes, who, why,
+              effective_at, now(), 'half', request_hash FROM transfer WHERE territory = '{scene.territory}';
+            COMMIT"""
+        with pytest.raises(asyncpg.PostgresError, match="has 0 entries"):
+            await owner.execute(half)
+        await owner.execute("ROLLBACK")
+
+    async def test_a_third_entry_does_not_commit(self, scene: Scene, owner: Any) -> None:
+        await scene.fund(credit=600)
+        third = f"""
+            BEGIN; SET LOCAL metis.territory = '{scene.territory}';
+            INSERT INTO entry SELECT a.territory, a.id, a.version + 1, t.id, 15, a.balance_minutes + 15
+              FROM account a, transfer t WHERE a.territory = '{scene.territory}' AND t.territory = a.territory
+                AND a.kind = 'credit' AND t.kind = 'pledge';
+            COMMIT"""
+        with pytest.raises(asyncpg.PostgresError, match="has 3 entries"):
+            await owner.execute(third)
+        await owner.execute("ROLLBACK")
+
+    @pytest.mark.parametrize(
+        ("kind", "balance"),
+        [("promised", 15), ("delivered", 15), *((kind, -15) for kind in ("pool", "credit", "held", "served", "lapsed"))],
+    )
+    async def test_a_balance_past_its_bound_is_refused(self, scene: Scene, owner: Any, kind: str, balance: int) -> None:
+        holder = scene.campaign_id if kind in {"pool", "lapsed"} else new_id()
+        with pytest.raises(asyncpg.CheckViolationError, match="ck_account_bound"):
+            await owner.execute(
+                "INSERT INTO account (territory, id, campaign_id, kind, holder_id, balance_minutes) VALUES ($1, $2, $3, $4, $5, $6)",
+                scene.territory, new_id(), scene.campaign_id, kind, holder, balance,
+            )  # fmt: skip
+
+
+class TestLockBalances:
+    async def test_holds_others_back_until_the_end(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        credit = AccountKey.of(AccountKind.CREDIT, campaign_id=scene.campaign_id, holder_id=association)
+
+        async def lock(work: Work) -> int:
+            return (await ledger.lock_balances(work, [credit]))[credit]
+
+        async with scene.work() as work:
+            assert await lock(work) == 600
+            waiting = asyncio.create_task(scene.agree(association, contributor, 60))
+            async with scene.work() as watcher:
+                while not await watcher.driver.fetchval(
+                    "SELECT true FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' LIMIT 1"
+                ):
+                    await asyncio.sleep(0)
+            assert await lock(work) == 600
+        await waiting
+        assert await scene.balance(AccountKind.CREDIT, association) == 540

@@ -1,0 +1,142 @@
+"""Offers over HTTP, on a real PostgreSQL: a class per verb."""
+
+from typing import Any
+
+import pytest
+
+from kernel.auth import Role
+from kernel.events.matching import MissionCancelled, OfferOpened
+from kernel.ids import new_id
+from tests.builders.matching import make_offer_body
+from tests.matching.conftest import MakeDuo, Published, Town, ask, make_member_recorded
+
+
+class TestWriteOffer:
+    async def test_a_volunteer_writes_their_own(self, town: Town) -> None:
+        volunteer_id, volunteer = await town.add_volunteer()
+        offer = await ask(volunteer, "/offers", make_offer_body(), status=201)
+        assert (offer["volunteer_id"], offer["state"], offer["remaining_minutes"]) == (str(volunteer_id), "draft", 600)
+
+    async def test_not_for_another_person(self, town: Town) -> None:
+        _, volunteer = await town.add_volunteer()
+        await ask(volunteer, "/offers", make_offer_body(new_id()), status=403)
+        problem = await ask(town.officer, "/offers", make_offer_body(), status=201)
+        assert problem["volunteer_id"]
+
+    @pytest.mark.parametrize(
+        ("changes", "pointer"),
+        [
+            ({"available_until": "2025-12-31"}, "/available_until"),
+            ({"commune": None}, "/commune"),
+            ({"radius_km": -1}, "/radius_km"),
+            ({"setting": "paid"}, "/setting"),
+            ({"skills": [{"label": " "}]}, "/skills/0/label"),
+        ],
+    )
+    async def test_names_the_faulty_field(self, town: Town, changes: dict[str, Any], pointer: str) -> None:
+        _, volunteer = await town.add_volunteer()
+        problem = await ask(volunteer, "/offers", make_offer_body(**changes), status=422)
+        assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+
+
+class TestPutOffer:
+    async def test_creates_then_leaves_then_changes(self, town: Town) -> None:
+        volunteer_id, _ = await town.add_volunteer()
+        body = make_offer_body(volunteer_id)
+        created = await ask(town.officer, "/offers/refs/offre-1", body, status=201, method="PUT")
+        assert created["outcome"] == "created"
+        assert (await ask(town.officer, "/offers/refs/offre-1", body, method="PUT"))["outcome"] == "unchanged"
+        await ask(town.officer, f"/offers/{created['id']}/opening")
+        changed = await ask(town.officer, "/offers/refs/offre-1", body | {"minutes": 90}, method="PUT")
+        assert (changed["outcome"], changed["state"], changed["minutes"]) == ("changed", "open", 90)
+        other = body | {"minutes": 90, "volunteer_id": str(new_id())}
+        await ask(town.officer, "/offers/refs/offre-1", other, status=409, method="PUT")
+
+    async def test_is_the_towns(self, town: Town) -> None:
+        _, volunteer = await town.add_volunteer()
+        await ask(volunteer, "/offers/refs/offre-1", make_offer_body(), status=403, method="PUT")
+
+
+class TestEditOffer:
+    async def test_never_below_what_missions_count_on(self, make_duo: MakeDuo) -> None:
+        duo = await make_duo()
+        path, headers = f"/offers/{duo.offer['id']}", {"if-match": f'"{duo.offer["version"]}"'}
+        refusal = await duo.volunteer.patch(path, json={"minutes": 359}, headers=headers)
+        assert refusal.json()["promised_minutes"] == 360
+        edited = await duo.volunteer.patch(path, json={"minutes": 360}, headers=headers)
+        assert edited.json()["remaining_minutes"] == 0
+        _, stranger = await duo.town.add_volunteer()
+        assert (await stranger.patch(path, json={"minutes": 500}, headers=headers)).status_code == 403
+
+
+class TestOpenOffer:
+    async def test_tells_skills_and_minutes_and_no_person(self, town: Town, published: Published) -> None:
+        volunteer_id, volunteer = await town.add_volunteer()
+        offer = await town.add_open_offer(volunteer_id)
+        told = await published(OfferOpened)
+        assert told[0] | {"type": ""} == {
+            "type": "", "offer_id": offer["id"], "minutes": 600, "skills": ["Comptabilité", "tableur"],
+        }  # fmt: skip
+        assert (await ask(volunteer, f"/offers/{offer['id']}/pause"))["state"] == "paused"
+        assert (await ask(volunteer, f"/offers/{offer['id']}/opening"))["state"] == "open"
+        detail = await ask(volunteer, f"/offers/{offer['id']}", method="GET")
+        assert [step["deed"] for step in detail["history"]] == ["create", "open", "pause", "open"]
+
+    async def test_waits_for_the_registry_to_tell_about_the_volunteer(self, town: Town) -> None:
+        volunteer_id = new_id()
+        offer = await ask(town.officer, "/offers", make_offer_body(volunteer_id), status=201)
+        problem = await ask(town.officer, f"/offers/{offer['id']}/opening", status=409)
+        assert problem["type"].endswith("not-known-yet")
+        await town.tell(make_member_recorded(volunteer_id))
+        await ask(town.officer, f"/offers/{offer['id']}/opening")
+
+    async def test_is_the_volunteers(self, town: Town) -> None:
+        volunteer_id, _ = await town.add_volunteer()
+        offer = await ask(town.officer, "/offers", make_offer_body(volunteer_id), status=201)
+        _, stranger = await town.add_volunteer()
+        for verb in ("opening", "pause", "withdrawal"):
+            await ask(stranger, f"/offers/{offer['id']}/{verb}", status=403)
+
+
+class TestWithdrawOffer:
+    async def test_ends_what_is_proposed(self, make_duo: MakeDuo, published: Published) -> None:
+        duo = await make_duo()
+        await ask(duo.volunteer, f"/offers/{duo.offer['id']}/withdrawal", {"reason": "Je déménage."})
+        assert (await duo.read())["history"][-1]["reason"] == "Je déménage."
+        assert len(await published(MissionCancelled)) == 1
+        assert (await duo.read_need())["state"] == "open"
+
+    async def test_leaves_what_is_agreed(self, make_duo: MakeDuo) -> None:
+        duo = await make_duo()
+        await duo.agree()
+        withdrawn = await ask(duo.volunteer, f"/offers/{duo.offer['id']}/withdrawal")
+        assert withdrawn["state"] == "withdrawn"
+        assert (await duo.read())["state"] == "agreed"
+
+
+class TestReadOffers:
+    async def test_each_sees_their_own(self, town: Town) -> None:
+        company_id = new_id()
+        company = await town.sign_in(Role.COMPANY, actor_id=company_id)
+        employee_id, employee = await town.add_volunteer(employer_id=company_id)
+        citizen_id, citizen = await town.add_volunteer()
+        professional = await town.add_open_offer(employee_id, setting="professional")
+        private = await town.add_open_offer(employee_id)
+        other = await town.add_open_offer(citizen_id)
+        expected = [
+            (company, [professional]),
+            (employee, [professional, private]),
+            (citizen, [other]),
+            (town.officer, [professional, private, other]),
+        ]
+        for client, offers in expected:
+            listed = (await ask(client, "/offers", method="GET"))["items"]
+            assert [offer["id"] for offer in listed] == [offer["id"] for offer in offers]
+        await ask(company, f"/offers/{private['id']}", method="GET", status=404)
+        listed = (await ask(town.officer, f"/offers?volunteer_id={citizen_id}&state=open", method="GET"))["items"]
+        assert [offer["id"] for offer in listed] == [other["id"]]
+
+    async def test_associations_and_partners_list_none(self, town: Town) -> None:
+        partner = await town.sign_in(Role.PARTNER)
+        for client in (town.association, partner):
+            await ask(client, "/offers", method="GET", status=403)
