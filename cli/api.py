@@ -66,6 +66,9 @@ class Session:
         response = await self.request("POST", path, body=body, key=key, trace=trace)
         return response.json() if response.content else None
 
+    async def patch(self, path: str, body: Mapping[str, Any], *, version: int) -> Any:
+        return (await self.request("PATCH", path, body=body, version=version)).json()
+
     async def every(self, path: str, **parameters: Any) -> AsyncIterator[dict[str, Any]]:
         """All rows of a list, page by page."""
         parameters = {"limit": 200} | parameters
@@ -89,10 +92,14 @@ class Session:
         parameters: Mapping[str, Any] | None = None,
         key: str | None = None,
         trace: str | None = None,
+        version: int | None = None,
         territory: str | None = None,
     ) -> Response:
         """The answer, once it is a success. Raises ApiError for a refusal, CliError when nobody answers."""
-        headers = {name: value for name, value in (("idempotency-key", key), ("traceparent", trace)) if value}
+        edited = f'"{version}"' if version is not None else None
+        headers = {
+            name: value for name, value in (("idempotency-key", key), ("traceparent", trace), ("if-match", edited)) if value
+        }
         where = f"{self.url}/v1/territories/{territory or self.territory}{path}"
         repeatable = method in {"GET", "PUT", "DELETE"} or key is not None
         for attempt in range(1, TRIES + 1):

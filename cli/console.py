@@ -45,6 +45,22 @@ class TeachingGroup(TyperGroup):
                 raise
             print_error(error)
             ctx.exit(1)
+        except BaseExceptionGroup as group:
+            # Several people at once (asyncio.TaskGroup): the first who was refused tells for all.
+            found = _first_cli_error(group)
+            if found is None or os.environ.get("METIS_TRACEBACK"):
+                raise
+            print_error(found)
+            ctx.exit(1)
         except KeyboardInterrupt:
             errors.print("Interrompu.")
             ctx.exit(130)
+
+
+def _first_cli_error(group: BaseExceptionGroup[BaseException]) -> CliError | None:
+    for error in group.exceptions:
+        if isinstance(error, CliError):
+            return error
+        if isinstance(error, BaseExceptionGroup) and (found := _first_cli_error(error)):
+            return found
+    return None

@@ -4,11 +4,15 @@ import asyncio
 from datetime import datetime
 
 from cli.console import CliError, console
-from cli.databases import chosen_services, connect
+from cli.databases import chosen_services, connect, each_territory
 from cli.state import State
 
 LOG_SERVICE = "notifications"  # it hears every event and keeps them for a while
 BATCH = 1000
+_PAST_EVENTS = """
+SELECT event_id, subject, body FROM event_log
+WHERE recorded_at >= $1 AND starts_with(type, $2) AND territory = $3 ORDER BY recorded_at, event_id
+"""
 
 
 async def replay(state: State, *, service: str, since: datetime, type_prefix: str = "", dry_run: bool = False) -> tuple[int, int]:
@@ -19,16 +23,13 @@ async def replay(state: State, *, service: str, since: datetime, type_prefix: st
     log = await connect(LOG_SERVICE, state)
     target = await connect(service, state)
     try:
-        async with log.transaction():
-            cursor = await log.cursor(
-                "SELECT event_id, subject, body FROM event_log WHERE recorded_at >= $1 AND starts_with(type, $2)"
-                " ORDER BY recorded_at, event_id",
-                since, type_prefix,
-            )  # fmt: skip
-            while rows := await cursor.fetch(BATCH):
-                seen += len(rows)
-                if not dry_run:
-                    queued += await offer_again(target, [(row["event_id"], row["subject"], row["body"]) for row in rows])
+        async for territory in each_territory(log):
+            async with log.transaction():
+                cursor = await log.cursor(_PAST_EVENTS, since, type_prefix, territory)
+                while rows := await cursor.fetch(BATCH):
+                    seen += len(rows)
+                    if not dry_run:
+                        queued += await offer_again(target, [(row["event_id"], row["subject"], row["body"]) for row in rows])
     finally:
         await log.close()
         await target.close()

@@ -40,8 +40,12 @@ STATE = Path(".metis")
 
 
 @app.command(rich_help_panel=RUN)
-def demo(
+def demo(  # noqa: PLR0917  (typer passes by name)
     once: Annotated[bool, typer.Option("--once", help="Play, report, stop; the last line is one JSON object.")] = False,
+    url: Annotated[str | None, typer.Option(help="A platform that runs already (with METIS_DATABASE_URL, its server).")] = None,
+    listen: Annotated[str, typer.Option(help="Where the demo's mail server and partner listen.")] = "127.0.0.1",
+    seen_as: Annotated[str | None, typer.Option(help="How the platform reaches them; default: the same.")] = None,
+    smtp_port: Annotated[int, typer.Option(help="Port of the demo's mail server; default: a free one.")] = 0,
     state: StateOption = STATE,
 ) -> None:
     """Play a whole campaign of Sceaux, from its registry to its last statement.
@@ -52,9 +56,9 @@ def demo(
 
     [dim]Example:[/] metis demo --once
     """
-    from cli.demo.command import run
+    from cli.demo.command import Options, run
 
-    asyncio.run(run(State(state), once=once))
+    asyncio.run(run(State(state), Options(once, url, listen, seen_as, smtp_port)))
 
 
 @app.command(rich_help_panel=RUN)

@@ -40,14 +40,22 @@ def password_of(service: str, environment: Mapping[str, str]) -> str:
 
 
 def runtime_urls(admin_url: str, passwords: Mapping[str, str], *, prefix: str = "metis") -> dict[str, str]:
-    """The URL that each service's runtime role will have on this server; computed here without importing any driver."""
+    """The URL that each service's runtime role will have on this server.
+
+    As `kernel.migrate.url_for` makes them, which would bring SQLAlchemy and Alembic into every command.
+    """
 
     def url(service: str) -> str:
-        parts = urlsplit(admin_url)
+        parts = urlsplit(owner_url(admin_url, service, prefix=prefix))
         login = f"metis_{service}:{quote(passwords[service], safe='')}"
-        return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}", path=f"/{prefix}_{service}"))
+        return urlunsplit(parts._replace(netloc=f"{login}@{parts.netloc.rpartition('@')[2]}"))
 
     return {service: url(service) for service in passwords}
+
+
+def owner_url(admin_url: str, service: str, *, prefix: str = "metis") -> str:
+    """A service's database on the server of `admin_url`, with the same login."""
+    return urlunsplit(urlsplit(admin_url)._replace(path=f"/{prefix}_{service}"))
 
 
 async def _create(admin_url: str, passwords: Mapping[str, str], *, prefix: str) -> dict[str, str]:
@@ -65,13 +73,12 @@ async def _create(admin_url: str, passwords: Mapping[str, str], *, prefix: str) 
 
 def migrate(admin_url: str, passwords: Mapping[str, str], *, prefix: str = "metis") -> dict[str, str]:
     """Bring the named services (and the bus, if named) to the newest tables; returns the runtime roles' URLs."""
-    from kernel.migrate import database_name, upgrade, url_for
+    from kernel.migrate import upgrade
 
     urls = asyncio.run(_create(admin_url, passwords, prefix=prefix))
     for service in passwords:
         if service != BUS:
-            owner_url = url_for(admin_url, database=database_name(service, prefix=prefix))
-            upgrade(owner_url, ROOT / "services" / service / "migrations")
+            upgrade(owner_url(admin_url, service, prefix=prefix), ROOT / "services" / service / "migrations")
     return urls
 
 

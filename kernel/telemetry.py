@@ -6,6 +6,7 @@ the bus in the CloudEvent's `traceparent`: a handler's span is a child of the sp
 """
 
 import contextlib
+import functools
 import json
 import logging
 import sys
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -116,7 +118,7 @@ def set_up_telemetry(service: str, settings: KernelSettings) -> TracerProvider:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     provider = TracerProvider(
         resource=Resource.create({"service.name": service, "service.namespace": "metis"}),
-        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
+        sampler=ParentBased(ALWAYS_ON if settings.trace_ratio == 1 else TraceIdRatioBased(settings.trace_ratio)),
     )
     exporter: SpanExporter | None = None
     if settings.otlp_endpoint:
@@ -129,6 +131,7 @@ def set_up_telemetry(service: str, settings: KernelSettings) -> TracerProvider:
     return provider
 
 
+@functools.cache
 def tracer() -> trace.Tracer:
     return trace.get_tracer("metis")
 
@@ -161,11 +164,13 @@ def span(
     name: str, *, kind: SpanKind = SpanKind.INTERNAL, context: Context | None = None, attributes: dict[str, Any] | None = None
 ) -> Iterator[Span]:
     """A span around the block; an exception marks it as failed and passes through."""
-    with tracer().start_as_current_span(
-        name, context=context, kind=kind, attributes=attributes, record_exception=False, set_status_on_exception=False
-    ) as current:
-        try:
-            yield current
-        except Exception as error:
-            current.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
-            raise
+    current = tracer().start_span(name, context=context, kind=kind, attributes=attributes)
+    token = otel_context.attach(trace.set_span_in_context(current))
+    try:
+        yield current
+    except Exception as error:
+        current.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+        raise
+    finally:
+        otel_context.detach(token)
+        current.end()

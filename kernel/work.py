@@ -21,7 +21,10 @@ from kernel.events.envelope import Envelope, Event, encode_event
 from kernel.ids import new_id
 from kernel.telemetry import current_traceparent
 
-_INSERT_OUTBOX = """
+_INSERT_ONE = """
+INSERT INTO outbox (event_id, type, subject, body, traceparent, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)
+"""
+_INSERT_MANY = """
 INSERT INTO outbox (event_id, type, subject, body, traceparent, recorded_at)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
 """
@@ -68,7 +71,10 @@ class Work:
         """Write the published events to the outbox; called once, just before the commit."""
         if not self._outgoing:
             return False
-        await self.driver.execute(_INSERT_OUTBOX, *map(list, zip(*self._outgoing, strict=True)))
+        if len(self._outgoing) == 1:  # the usual case, and twice as cheap as arrays of one
+            await self.driver.execute(_INSERT_ONE, *self._outgoing[0])
+        else:
+            await self.driver.execute(_INSERT_MANY, *map(list, zip(*self._outgoing, strict=True)))
         self._outgoing.clear()
         return True
 

@@ -30,8 +30,7 @@ async def subscribe_partner(town: Town, partner: Partner, *, url: str) -> None:
         town.say("une plateforme partenaire s'abonne aux événements publics")
     hook = hooks[0]
     if hook["url"] != url:
-        headers_version = str(hook["version"])
-        hook = await session.patch(f"/webhooks/{hook['id']}", {"url": url}, version=headers_version)
+        hook = await session.patch(f"/webhooks/{hook['id']}", {"url": url}, version=hook["version"])
     secret = await session.get(f"/webhooks/{hook['id']}/secret")
     partner.know(f"/{town.insee}", secret["secret"])
     town.notes["webhook"] = hook["id"]

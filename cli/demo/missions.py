@@ -13,12 +13,16 @@ ROUNDS = 2
 
 
 async def open_offers(town: Town) -> None:
-    """Each volunteer opens their own offers."""
-    offers = [offer async for offer in town.as_operator.every("/offers", state="draft")]
+    """Each volunteer opens their own offers, but for those whose time has passed."""
+    today = local_date(utc_now()).isoformat()
+    drafts = [offer async for offer in town.as_operator.every("/offers", state="draft")]
+    offers = [offer for offer in drafts if offer["available_until"] >= today]
     await town.issue_to_members(_members(town, {offer["volunteer_id"] for offer in offers}))
     await town.together(_post(town, offer["volunteer_id"], f"/offers/{offer['id']}/opening") for offer in offers)
     if offers:
-        town.say(f"{len(offers)} offres de compétences ouvertes par leurs {len({o['volunteer_id'] for o in offers})} bénévoles")
+        volunteers = len({offer["volunteer_id"] for offer in offers})
+        passed = len(drafts) - len(offers)
+        town.say(f"{len(offers)} offres ouvertes par {volunteers} bénévoles" + (f" ({passed} périmées)" if passed else ""))
 
 
 async def _post(town: Town, member_id: str, path: str) -> Any:
@@ -52,11 +56,7 @@ async def agree_missions(town: Town) -> None:
         town.notes["unserved"] = proposals["unserved"]
         missions = await _missions(town, "proposed")
         if missions:
-            town.say(
-                f"{round_number}er tour : {len(missions)} missions proposées"
-                if round_number == 1
-                else f"2e tour : {len(missions)} missions proposées"
-            )
+            town.say(f"{'1er' if round_number == 1 else '2e'} tour : {len(missions)} missions proposées")
         await _choose_fates(town, missions, first=round_number == 1)
         await _prepare_people(town, missions)
         await town.together(_answer(town, mission) for mission in missions)
@@ -131,7 +131,7 @@ async def serve_missions(town: Town) -> None:
     await town.together(_serve(town, mission) for mission in missions if mission["state"] in _STEPS)
     town.memory.save()
     await wait_until(lambda: _none_in(town, "validated"), what="les missions validées sont réglées")
-    closed = [mission for mission in await _missions(town, "closed")]
+    closed = await _missions(town, "closed")
     minutes = sum(mission["served_minutes"] or 0 for mission in closed)
     town.say(f"{len(closed)} missions servies, validées et closes ({minutes / 60:.0f} h)")
 
@@ -169,7 +169,7 @@ async def _from_in_progress(town: Town, mission: Mission) -> Mission | None:
 
 async def _enter_timesheets(town: Town, mission: Mission, fate: str) -> int:
     """One session, or two for longer missions; all today, for a mission is worked after it was agreed."""
-    minutes = mission["minutes"] * 3 // 4 if fate == fates.SHORTER else mission["minutes"]
+    minutes: int = mission["minutes"] * 3 // 4 if fate == fates.SHORTER else mission["minutes"]
     if fate == fates.RUNNING:
         minutes //= 2
     first = minutes // 2 if minutes >= fates.TWO_SESSIONS_MINUTES else minutes

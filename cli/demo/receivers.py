@@ -117,7 +117,7 @@ def serve_partner(partner: Partner, host: str, port: int) -> Iterator[int]:
     class Endpoint(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802  (http.server's name)
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             status = partner.receive(self.path, body, {name.lower(): value for name, value in self.headers.items()})
             self.send_response(status)

@@ -95,6 +95,7 @@ class CreditReleased(Event):
     """The mission's hold went back to the association. Subject: the mission's id."""
 
     event_type: ClassVar[str] = "credits.credit_released.v1"
+    public: ClassVar[bool] = False  # the reason is a person's own words
     mission_id: UUID
     campaign_id: UUID
     association_id: UUID

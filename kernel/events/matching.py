@@ -51,6 +51,7 @@ class MissionProposed(Event):
     """A need and an offer fit; both sides are asked. Subject: the mission's id."""
 
     event_type: ClassVar[str] = "matching.mission_proposed.v1"
+    public: ClassVar[bool] = False  # names the volunteer who is asked
     mission_id: UUID
     need_id: UUID
     offer_id: UUID
@@ -88,6 +89,7 @@ class MissionDeclined(Event):
     """One side said no. Subject: the mission's id."""
 
     event_type: ClassVar[str] = "matching.mission_declined.v1"
+    public: ClassVar[bool] = False  # a person's own words
     mission_id: UUID
     side: str
     reason: str
@@ -97,6 +99,7 @@ class MissionCancelled(Event):
     """An agreed mission will not take place (or not be finished). Subject: the mission's id."""
 
     event_type: ClassVar[str] = "matching.mission_cancelled.v1"
+    public: ClassVar[bool] = False  # a person's own words
     mission_id: UUID
     campaign_id: UUID
     association_id: UUID
@@ -115,6 +118,7 @@ class MissionDisputed(Event):
     """The association disputes the minutes. Subject: the mission's id."""
 
     event_type: ClassVar[str] = "matching.mission_disputed.v1"
+    public: ClassVar[bool] = False  # a person's own words
     mission_id: UUID
     reason: str
 

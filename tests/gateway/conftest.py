@@ -23,7 +23,8 @@ TERRITORY = "92071"
 class Door:
     """The gateway under test: its address, its services, its spans."""
 
-    def __init__(self, port: int, services: dict[str, FakeService], spans: InMemorySpanExporter) -> None:
+    def __init__(self, port: int, services: dict[str, FakeService], urls: dict[str, str], spans: InMemorySpanExporter) -> None:
+        self.urls = urls
         self.port = port
         self.registry = services["registry"]
         self.matching = services["matching"]
@@ -59,7 +60,7 @@ def open_door(tmp_path: Path) -> OpenDoor:
             gateway = Gateway(make_settings(tmp_path, document=document, **(urls | options)), provider=provider)
             port = await stack.enter_async_context(serve_app(gateway))
             stack.push_async_callback(gateway.stop)
-            door = Door(port, services, exporter)
+            door = Door(port, services, urls, exporter)
             await stack.enter_async_context(door.client)
             yield door
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 from gateway.limits import Limiter, Window
 from kernel.auth import Role
-from tests.gateway.conftest import TERRITORY, Door, OpenDoor
+from tests.gateway.conftest import TERRITORY, OpenDoor
 from tests.support.clients import make_caller
 
 

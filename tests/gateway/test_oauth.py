@@ -122,7 +122,6 @@ class TestRefuse:
     @pytest.mark.parametrize(
         ("form", "headers", "status", "error"),
         [
-            ({}, {}, 401, "invalid_client"),
             ({"grant_type": "client_credentials"}, {}, 401, "invalid_client"),
             (FORM | {"client_secret": "wrong"}, {}, 401, "invalid_client"),
             (FORM | {"client_id": "92014.agenda"}, {}, 401, "invalid_client"),

@@ -114,7 +114,7 @@ class TestTables:
             if goes_back(states, before, after) or after in UNHAPPY_ENDS or before is MissionState.DISPUTED:
                 assert deed in REASONED, f"{before} -> {after}"
 
-    @pytest.mark.parametrize(("number", "states"), enumerate(TABLES))
+    @pytest.mark.parametrize(("number", "states"), list(enumerate(TABLES)))
     def test_the_diagrams_of_the_readme_show_the_same_steps(self, number: int, states: Any) -> None:
         diagram = README.read_text().split("```mermaid")[number + 1].split("```")[0]
         drawn = re.findall(r"(\w+) --> (\w+): (\w+)( ✎)?", diagram)

@@ -138,7 +138,7 @@ class TestAssess:
 
     def test_only_days_to_come_count(self) -> None:
         fit = look(make_need(), make_candidate(), today=date(2026, 11, 19))
-        assert "2 jours communs, du 19 novembre au 20 novembre 2026" in list_reasons(fit)
+        assert "2 jours communs, du 19 au 20 novembre 2026" in list_reasons(fit)
         assert (fit.first_day, fit.last_day) == (date(2026, 11, 19), date(2026, 11, 20))
 
     @pytest.mark.parametrize(
@@ -154,8 +154,7 @@ class TestAssess:
                 {},
                 {"available_from": date(2026, 12, 1)},
                 "dates",
-                "aucun jour commun à venir ; le besoin : du 5 octobre au 20 novembre 2026, "
-                "l'offre : du 1er décembre au 18 décembre 2026",
+                "aucun jour commun à venir ; le besoin : du 5 octobre au 20 novembre 2026, l'offre : du 1er au 18 décembre 2026",
             ),
             ({}, {"commune": ANTONY, "radius_km": 2}, "place", "à 2,8 km, au-delà du rayon de 2 km"),
             ({}, {"commune": None, "remote": True}, "place", "l'offre se fait à distance seulement, le besoin sur place"),

@@ -399,6 +399,25 @@ class TestReadMissions:
         assert (await ask(stranger, "/missions", method="GET"))["items"] == []
 
 
+class TestEverythingAtOnce:
+    async def test_needs_and_missions_stay_in_step(self, make_duo: MakeDuo) -> None:
+        """Answers of credits in one batch, cancellations and proposals, all at the same time."""
+        duos = [await make_duo() for _ in range(8)]
+        town = duos[0].town
+        for duo in duos:
+            await duo.agree()
+        answers = [make_refused(duo) if number % 3 == 0 else make_reserved(duo) for number, duo in enumerate(duos)]
+        cancellations = [duo.volunteer.post(f"{duo.path}/cancellation", json=REASON) for duo in duos[::2]]
+        proposals = [town.operator.post("/proposals") for _ in range(2)]
+        done = await asyncio.gather(town.tell(*answers), *cancellations, *proposals)
+        assert {answer.status_code for answer in done if answer} <= {200, 409}
+        for duo in duos:
+            missions = await ask(town.officer, f"/missions?need_id={duo.need['id']}", method="GET")
+            states = sorted(mission["state"] for mission in missions["items"] if mission["state"] not in {"refused", "cancelled"})
+            expected = {"covered": [["reserved"]], "open": [[], ["proposed"]]}
+            assert states in expected[(await duo.read_need())["state"]]
+
+
 class TestHistory:
     async def test_cannot_be_changed_or_deleted(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()

@@ -203,7 +203,9 @@ class TestReadNeeds:
         draft, opened = await write(town), await town.add_open_need()
         listed = (await ask(town.association, "/needs", method="GET"))["items"]
         assert [need["id"] for need in listed] == [draft["id"], opened["id"]]
+        auditor = await town.sign_in(Role.AUDITOR)
         detail = await ask(town.association, f"/needs/{opened['id']}", method="GET")
+        assert await ask(auditor, f"/needs/{opened['id']}", method="GET") == detail
         assert [step["deed"] for step in detail["history"]] == ["create", "qualify", "open"]
         assert detail["qualification_note"] == "Vu ensemble."
 

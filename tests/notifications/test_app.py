@@ -1,27 +1,63 @@
-"""The whole service running: from the bus to the letter-box and the partner's endpoint, in one trace."""
+"""The whole service as a process of its own: from the bus to the letter-box and the partner's endpoint, in one trace."""
 
-from collections.abc import Callable
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import orjson
-from fastapi import FastAPI
 
+from kernel.auth import Caller
 from kernel.bus.postgres import PostgresTransport
 from kernel.bus.transport import Outgoing
 from kernel.events.envelope import Event, encode_event
 from kernel.ids import new_id
 from kernel.work import open_work
 from services.notifications.store import webhooks as store
-from kernel.auth import Caller
 from tests.builders.notifications import NOW, Town, make_webhook
-from tests.notifications.conftest import Partner, PostOffice
+from tests.notifications.conftest import Partner, PostOffice, free_port
+from tests.support.clients import PUBLIC_KEYS
 from tests.support.waiting import wait_until
 
+ROOT = Path(__file__).parent.parent.parent
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def outgoing(event: Event, *, territory: str, subject: Any) -> Outgoing:
+@asynccontextmanager
+async def running_service(**settings: object) -> AsyncIterator[None]:
+    """The service, ready and consuming; told to stop at the end, and gone by then."""
+    port = free_port()
+    environment = (
+        os.environ | {f"METIS_{name.upper()}": str(value) for name, value in settings.items()} | {"METIS_PORT": str(port)}
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kernel.web", "services.notifications.app:make_service", cwd=ROOT, env=environment
+    )
+    try:
+        async with httpx2.AsyncClient() as client:
+
+            async def is_consuming() -> bool:
+                assert process.returncode is None, "the service ended"
+                try:
+                    answer = await client.get(f"http://127.0.0.1:{port}/health/ready")
+                except httpx2.TransportError:
+                    return False
+                return bool(answer.json().get("consuming"))
+
+            await wait_until(is_consuming, what="the service")
+        yield
+    finally:
+        process.terminate()
+        # uvicorn drains, then lets the signal have its way.
+        assert await asyncio.wait_for(process.wait(), 20) in (0, -signal.SIGTERM)
+
+
+def make_outgoing(event: Event, *, territory: str, subject: Any) -> Outgoing:
     id = new_id()
     body = encode_event(
         event,
@@ -37,29 +73,24 @@ def outgoing(event: Event, *, territory: str, subject: Any) -> Outgoing:
 
 
 async def test_an_event_becomes_letters_and_a_webhook_in_one_trace(
-    make_app: Callable[..., FastAPI],
-    town: Town,
-    bus_url: str,
-    post_office: PostOffice,
-    partner: Partner,
-    tmp_path: Path,
+    service_url: Callable[[str], str], town: Town, bus_url: str, post_office: PostOffice, partner: Partner, tmp_path: Path
 ) -> None:
     hook = make_webhook(url=partner.url(), event_types=("*",))
     async with open_work(town.database, Caller.system(town.territory)) as work:
         await store.insert_webhook(work, hook)
     spans = tmp_path / "spans"
-    app = make_app(
-        "notifications",
+    async with running_service(
+        database_url=service_url("notifications"),
+        bus_database_url=bus_url,
+        internal_public_keys=PUBLIC_KEYS,
         smtp_host="127.0.0.1",
         smtp_port=post_office.port,
         webhook_allow_private=True,
-        spans_file=str(spans),
-    )
-    async with app.router.lifespan_context(app):
-        await wait_until(lambda: app.state.bus.consumer.connected, what="the consumer")
+        spans_file=spans,
+    ):
         proposed = town.propose()
         transport = PostgresTransport(bus_url)
-        assert await transport.publish([outgoing(proposed, territory=town.territory, subject=proposed.mission_id)]) == {}
+        assert await transport.publish([make_outgoing(proposed, territory=town.territory, subject=proposed.mission_id)]) == {}
         await transport.close()
         await wait_until(lambda: len(post_office.received) == 2, what="two letters")
         await wait_until(lambda: partner.received, what="the webhook")
@@ -74,3 +105,5 @@ async def test_an_event_becomes_letters_and_a_webhook_in_one_trace(
         ("producer", "send"),
         ("producer", "send"),
     ]
+    ids = {span["span"] for span in drawn}
+    assert sum(span["parent"] in ids for span in drawn) == 3  # delivery below its handler, e-mails below the announcement

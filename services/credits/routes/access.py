@@ -1,6 +1,5 @@
 """Who may see what: the town and its auditors all, everybody else what concerns them."""
 
-from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -22,13 +21,14 @@ def own_ids(caller: Caller) -> list[UUID]:
     return [found for found in (caller.actor_id, caller.member_id) if found is not None]
 
 
-def only_own(query: Select[Any], caller: Caller, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Keep the rows of which one of these columns names the caller; all for the town and its auditors."""
+def only_own(query: Select[Any], caller: Caller, *columns: ColumnElement[Any], shared: UUID | None = None) -> Select[Any]:
+    """Keep the rows of which one of these columns names the caller (or `shared`); all for the town and its auditors."""
     if sees_everything(caller):
         return query
-    return query.where(or_(*(column.in_(own_ids(caller)) for column in columns)))
+    ids = own_ids(caller) + ([shared] if shared else [])
+    return query.where(or_(*(column.in_(ids) for column in columns)))
 
 
-def require_own(caller: Caller, holder_id: UUID, *, of: Iterable[UUID] | None = None) -> None:
+def require_own(caller: Caller, holder_id: UUID) -> None:
     if not sees_everything(caller) and holder_id not in own_ids(caller):
         raise Forbidden("You can read your own statement, or your organisation's; ask the town for others.")

@@ -27,7 +27,7 @@ async def get_accounts(
 ) -> Page[AccountOut]:
     """List the accounts with their balances; the campaign's own are for everybody, the others for whom they concern."""
     await campaigns.get_campaign(work, id)
-    query = only_own(store.select_accounts(id), work.caller, account.c.holder_id, account.c.kind.in_(("pool", "lapsed")))
+    query = only_own(store.select_accounts(id), work.caller, account.c.holder_id, shared=id)
     if kind is not None:
         query = query.where(account.c.kind == kind)
     if holder_id is not None:

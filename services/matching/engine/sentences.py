@@ -22,16 +22,20 @@ def write_distance(distance_km: float) -> str:
     return f"{distance_km:.0f} km" if distance_km >= 10 else f"{distance_km:.1f} km".replace(".", ",")
 
 
-def write_day(day: date, *, with_year: bool = True) -> str:
-    number = "1er" if day.day == 1 else str(day.day)
-    return f"{number} {_MONTHS[day.month - 1]}" + (f" {day.year}" if with_year else "")
-
-
 def write_period(first: date, last: date) -> str:
-    """“le 3 mars 2026”, “du 1er mars au 14 avril 2026”."""
+    """“le 3 mars 2026”, “du 3 au 9 mars 2026”, “du 1er mars au 14 avril 2026”; the parts both ends share are said once."""
     if first == last:
-        return f"le {write_day(first)}"
-    return f"du {write_day(first, with_year=first.year != last.year)} au {write_day(last)}"
+        return f"le {_write_day(first)} {_MONTHS[first.month - 1]} {first.year}"
+    start = _write_day(first)
+    if (first.year, first.month) != (last.year, last.month):
+        start += f" {_MONTHS[first.month - 1]}"
+    if first.year != last.year:
+        start += f" {first.year}"
+    return f"du {start} au {_write_day(last)} {_MONTHS[last.month - 1]} {last.year}"
+
+
+def _write_day(day: date) -> str:
+    return "1er" if day.day == 1 else str(day.day)
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

@@ -8,6 +8,7 @@ from fastapi import Query, Response
 from kernel.auth import EVERYONE, TOWN, Role
 from kernel.paging import OnePage, Page, fetch_page
 from kernel.routing import InWork, VersionToEdit, allow, make_router
+from kernel.work import Work
 from services.matching.domain.needs import Need
 from services.matching.domain.shared import Outcome
 from services.matching.domain.states import NeedState
@@ -59,17 +60,17 @@ async def list_needs(
 
     def shape(row: Any) -> NeedOut:
         need = need_from(row)
-        return NeedOut.of(need, full=may_act_for(work, need))
+        return NeedOut.of(need, full=_may_see_all(work, need))
 
     return await fetch_page(work, query, by=need_table.c.id, page=page, shape=shape)
 
 
 @router.get("/needs/{need_id}", **allow("matching:read", *EVERYONE))
 async def read_need(work: InWork, need_id: UUID, response: Response) -> NeedDetail:
-    """Read a need; the town and its association also read its history."""
+    """Read a need; the town, the auditor and its association also read its history."""
     need = await get_need(work, need_id)
     set_etag(response, need.version)
-    full = may_act_for(work, need)
+    full = _may_see_all(work, need)
     steps = await list_steps(work, need_event, need_id) if full else []
     history = history_values(steps)
     return NeedDetail.model_validate(need_values(need, full=full) | {"history": history})
@@ -97,6 +98,11 @@ async def open_need(work: InWork, need_id: UUID, response: Response) -> NeedOut:
 async def withdraw_need(work: InWork, need_id: UUID, body: ReasonBody, response: Response) -> NeedOut:
     """Withdraw a need that no mission is agreed for."""
     return _answer(response, await use_cases.withdraw_need(work, need_id, body.reason))
+
+
+def _may_see_all(work: Work, need: Need) -> bool:
+    """Whether note, key and history are the caller's to read, too."""
+    return may_act_for(work, need) or Role.AUDITOR in work.caller.roles
 
 
 def _wish(body: NeedBody) -> NeedToWrite:

@@ -63,7 +63,7 @@ class QualificationBody(Body):
 
 class NeedOut(BaseModel):
     id: UUID
-    ref: str | None = Field(description="The town's own key; shown to the town and the need's association.")
+    ref: str | None = Field(description="The town's own key; shown to the town, the auditor and the need's association.")
     campaign_id: UUID
     association_id: UUID
     title: str
@@ -75,7 +75,7 @@ class NeedOut(BaseModel):
     commune: str | None
     remote: bool
     state: NeedState
-    qualification_note: str | None = Field(description="Shown to the town and the need's association.")
+    qualification_note: str | None = Field(description="Shown to the town, the auditor and the need's association.")
     version: int
 
     @classmethod
@@ -88,7 +88,7 @@ class NeedSaved(NeedOut):
 
 
 class NeedDetail(NeedOut):
-    history: list[HistoryOut] = Field(description="Shown to the town and the need's association; empty for others.")
+    history: list[HistoryOut] = Field(description="Shown to the town, the auditor and the need's association; empty for others.")
 
 
 def need_values(need: Need, *, full: bool) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def _effects(work: Work, envelope: Envelope, *, announced: bool) -> list[CTE]:
         event_id=envelope.id,
         type=envelope.type,
         subject=envelope.subject,
-        recorded_at=envelope.time,
+        recorded_at=work.now,
         body=envelope.body,
     )
     effects = [

@@ -1,0 +1,177 @@
+"""What the demo came to, read back from the platform: the figures, and whether everything holds."""
+
+import asyncio
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from cli.databases import connect, each_territory
+from cli.demo.closing import PARTNER, read_statements
+from cli.demo.neighbours import Attempt
+from cli.demo.receivers import MailServer, Partner
+from cli.demo.town import Town, wait_until
+from cli.migrate import BUS, SERVICES
+from cli.state import State
+
+Row = dict[str, Any]
+
+
+@dataclass
+class TownOutcome:
+    """One territory's campaign, as the public API tells it at the end."""
+
+    town: Town
+    grants: list[Row]
+    lines: dict[str, Row]  # of the signed computation, by association
+    needs: list[Row]
+    missions: list[Row]
+    statements: list[Row]
+    books: Row
+    refusals: list[Row]
+    emails: list[Row]
+    deliveries: list[Row]
+
+    def missions_by_state(self) -> Counter[str]:
+        return Counter(mission["state"] for mission in self.missions)
+
+
+@dataclass
+class Outcome:
+    towns: list[TownOutcome]
+    attempts: list[Attempt]
+    events: int
+    dead_letters: int
+    verified: int  # deliveries whose signature the partner verified
+    mails_received: int
+    checks: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return all(held for _, held in self.checks)
+
+    def figures(self, *, trace_services: list[str], seconds: float) -> dict[str, Any]:
+        """The last line of `--once`."""
+        return {
+            "ok": self.ok,
+            "grants": sum(1 for town in self.towns for grant in town.grants if grant["minutes"]),
+            "missions_closed": sum(town.missions_by_state()["closed"] for town in self.towns),
+            "events": self.events,
+            "books_sum_minutes": sum(town.books["sum_minutes"] for town in self.towns),
+            "webhooks_delivered": self.verified,
+            "emails": sum(1 for town in self.towns for email in town.emails if email["state"] == "sent"),
+            "trace_services": trace_services,
+            "seconds": round(seconds, 1),
+        }
+
+
+async def wait_until_quiet(state: State) -> None:
+    """Nothing is on its way any more: no event in an outbox, a queue or a retry, no e-mail, no delivery."""
+    connections = {service: await connect(service, state) for service in SERVICES}
+    bus = await _connect_bus(state)
+    seen: list[int] = []
+
+    async def is_quiet() -> bool:
+        waiting = 0
+        for service, connection in connections.items():
+            errands = ", (SELECT count(*) FROM errand)" if service == "notifications" else ", 0"
+            row: Any = await connection.fetchrow(f"SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM retry){errands}")
+            waiting += sum(map(int, row))
+        if bus is not None:
+            return waiting + int(await bus.fetchval("SELECT count(*) FROM message")) == 0
+        # RabbitMQ keeps its queues to itself: quiet when nobody has handled anything new since the last look.
+        handled = [int(await connection.fetchval("SELECT count(*) FROM inbox")) for connection in connections.values()]
+        still = handled == seen
+        seen[:] = handled
+        return waiting == 0 and still
+
+    try:
+        await wait_until(is_quiet, what="tous les événements, courriels et webhooks sont arrivés", timeout_seconds=90)
+    finally:
+        for connection in (*connections.values(), *([bus] if bus else [])):
+            await connection.close()
+
+
+async def _connect_bus(state: State) -> Any:
+    return None if os.environ.get("METIS_AMQP_URL") else await connect(BUS, state)
+
+
+async def read_outcome(
+    towns: list[Town], attempts: list[Attempt], *, state: State, partner: Partner, mail: MailServer
+) -> Outcome:
+    read = await asyncio.gather(*(read_town(town) for town in towns))
+    events, dead_letters = await _count_events(state)
+    outcome = Outcome(list(read), attempts, events, dead_letters, len(partner.verified), mail.received)
+    outcome.checks = check(outcome, partner)
+    return outcome
+
+
+async def read_town(town: Town) -> TownOutcome:
+    officer = town.as_officer
+    grants = await officer.everything(f"{town.path}/grants")
+    proposals = [await officer.get(f"{town.path}/grant-proposals/{id}") for id in dict.fromkeys(g["proposal_id"] for g in grants)]
+    return TownOutcome(
+        town=town,
+        grants=grants,
+        lines={line["association_id"]: line for proposal in proposals for line in proposal["lines"]},
+        needs=await officer.everything("/needs"),
+        missions=await officer.everything("/missions"),
+        statements=await read_statements(town),
+        books=await officer.get(f"{town.path}/books"),
+        refusals=await officer.everything(f"{town.path}/refusals"),
+        emails=await officer.everything("/emails"),
+        deliveries=await town.session(PARTNER).everything(f"/webhooks/{town.notes['webhook']}/deliveries"),
+    )
+
+
+async def _count_events(state: State) -> tuple[int, int]:
+    """Events published in all (the log of notifications hears every one), and those that some service could not handle."""
+    events = dead = 0
+    for service in SERVICES:
+        connection = await connect(service, state)
+        try:
+            dead += int(await connection.fetchval("SELECT count(*) FROM dead_letter"))
+            if service == "notifications":
+                async for territory in each_territory(connection):
+                    events += int(await connection.fetchval("SELECT count(*) FROM event_log WHERE territory = $1", territory))
+        finally:
+            await connection.close()
+    return events, dead
+
+
+def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
+    """What must hold whenever the demo was played: each in words, and whether it does."""
+    emails = [email for town in outcome.towns for email in town.emails]
+    deliveries = [delivery for town in outcome.towns for delivery in town.deliveries]
+    sent = sum(1 for email in emails if email["state"] == "sent")
+    return [
+        ("les livres s'équilibrent à zéro, par les soldes et par les écritures", all(map(_balanced, outcome.towns))),
+        ("chaque relevé concorde avec les dotations et les missions", all(map(_statements_agree, outcome.towns))),
+        ("au moins une mission a été refusée faute de crédit", any(town.refusals for town in outcome.towns)),
+        ("aucune mission n'est restée en suspens", not any(_stuck(town) for town in outcome.towns)),
+        (f"{sent} courriels partis, tous reçus par le serveur SMTP", 0 < sent == len(emails) <= outcome.mails_received),
+        (
+            f"{len(deliveries)} webhooks livrés, toutes les signatures vérifiées",
+            not partner.refused and {delivery["event_id"] for delivery in deliveries} == set(partner.verified),
+        ),
+        (f"{len(outcome.attempts)} tentatives d'un territoire à l'autre, toutes refusées", bool(outcome.attempts)),
+        ("aucun événement en échec", outcome.dead_letters == 0),
+    ]
+
+
+def _balanced(town: TownOutcome) -> bool:
+    books = town.books
+    return not (books["sum_minutes"] or books["entries_sum_minutes"] or books["accounts_out_of_step"])
+
+
+def _statements_agree(town: TownOutcome) -> bool:
+    """Served minutes of a statement are those of the association's closed missions."""
+    served: Counter[str] = Counter()
+    for mission in town.missions:
+        if mission["state"] == "closed":
+            served[mission["association_id"]] += mission["served_minutes"]
+    return all(statement["closing_minutes"]["served"] == served[statement["holder_id"]] for statement in town.statements)
+
+
+def _stuck(town: TownOutcome) -> bool:
+    return any(mission["state"] in {"agreed", "reported", "validated"} for mission in town.missions)

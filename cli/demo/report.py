@@ -1,0 +1,232 @@
+"""The demo's report, for a person to enjoy: in French, in tables."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+
+from cli.demo.outcome import Outcome, TownOutcome
+from cli.traces import draw, read_spans, services_of
+
+STATES = {
+    "draft": "brouillon", "qualified": "qualifié", "open": "ouvert", "covered": "couvert", "fulfilled": "satisfait",
+    "withdrawn": "retiré", "expired": "expiré", "proposed": "proposée", "agreed": "convenue", "reserved": "réservée",
+    "in_progress": "en cours", "reported": "à valider", "validated": "validée", "closed": "close", "declined": "déclinée",
+    "refused": "refusée", "cancelled": "annulée", "disputed": "contestée",
+}  # fmt: skip
+COLOURS = {
+    "closed": "green", "fulfilled": "green", "refused": "red", "declined": "yellow", "cancelled": "yellow", "in_progress": "cyan",
+}  # fmt: skip
+EXPIRY = {"return": "retourne à l'enveloppe", "carry_over": "est reporté", "lapse": "est caduc"}
+LONGEST_TITLE = 46
+
+
+def hours(minutes: int) -> str:
+    """`2 h 30`, `45 min`, `—` for nothing."""
+    sign, minutes = ("−" if minutes < 0 else ""), abs(minutes)
+    whole, rest = divmod(minutes, 60)
+    if not minutes:
+        return "—"
+    return sign + (f"{whole} h {rest:02d}" if whole and rest else f"{whole} h" if whole else f"{rest} min")
+
+
+def euros(cents: int) -> str:
+    return f"{cents / 100:,.0f} €".replace(",", " ")
+
+
+def print_report(console: Console, outcome: Outcome, *, traces: Sequence[str], spans: Path) -> list[str]:
+    """The whole report. Returns the processes that the shown trace went through."""
+    for town in outcome.towns:
+        _print_town(console, town, detailed=town is outcome.towns[0])
+    _print_books(console, outcome)
+    _print_messages(console, outcome)
+    _print_attempts(console, outcome)
+    services = _print_trace(console, traces, spans)
+    _print_checks(console, outcome)
+    return services
+
+
+def _print_town(console: Console, outcome: TownOutcome, *, detailed: bool) -> None:
+    campaign = outcome.town.campaign
+    console.rule(f"[bold]{outcome.town.name} ({outcome.town.insee}) · {escape(campaign['title'])}")
+    console.print(
+        f"du {campaign['starts_on']} au {campaign['ends_on']} ;"
+        f" compensation {campaign['compensation_permille'] / 10:g} % de la baisse ;"
+        f" une heure vaut {euros(campaign['hour_value_cents'])} ; pas de {campaign['step_minutes']} min ;"
+        f" le crédit non dépensé {EXPIRY[campaign['expiry']]}."
+    )
+    if campaign["closure_reason"]:
+        console.print(f"[dim]Close : {escape(campaign['closure_reason'])}[/]")
+    _print_grants(console, outcome, detailed=detailed)
+    _print_needs(console, outcome)
+    _print_missions(console, outcome)
+    _print_statements(console, outcome)
+
+
+def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold", row_styles=["", "on grey7"], expand=False
+    )
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column in right)
+    return table
+
+
+def _print_grants(console: Console, outcome: TownOutcome, *, detailed: bool) -> None:
+    figures = ("Avant", "Après", "Due", "Calculée", "Accordée")
+    table = _table("Dotations", "Association", *figures, "Pourquoi", right=figures)
+    for grant in sorted(outcome.grants, key=lambda grant: -grant["minutes"]):
+        line = outcome.lines[grant["association_id"]]
+        adjusted = grant["minutes"] != grant["computed_minutes"]
+        why = f"[yellow]ajustée : {escape(grant['adjustment_reason'])}[/]" if adjusted else _share(line)
+        table.add_row(
+            escape(outcome.town.actor_name(grant["association_id"])), euros(line["subsidy_before_cents"]),
+            euros(line["subsidy_after_cents"]), hours(line["entitled_minutes"]), hours(grant["computed_minutes"]),
+            hours(grant["minutes"]), why,
+        )  # fmt: skip
+    console.print(table)
+    if detailed and outcome.grants:
+        first = outcome.lines[max(outcome.grants, key=lambda grant: grant["computed_minutes"])["association_id"]]
+        console.print(f"[dim]Le calcul, pour {escape(str(first['association_name']))} : {escape(first['explanation'])}[/]")
+
+
+def _share(line: dict[str, Any]) -> str:
+    if line["computed_minutes"] == line["due_minutes"]:
+        return "servie en entier"
+    extra = ", un pas de plus au plus fort reste" if line["extra_step"] else ""
+    return f"enveloppe insuffisante : {100 * line['computed_minutes'] / line['due_minutes']:.0f} %{extra}"
+
+
+def _print_needs(console: Console, outcome: TownOutcome) -> None:
+    counts = Counter(need["state"] for need in outcome.needs)
+    summary = ", ".join(f"{count} {_word(state)}" for state, count in counts.most_common())
+    console.print(f"[bold]Besoins[/] : {len(outcome.needs)} ({summary}).")
+    unserved = outcome.town.notes.get("unserved", [])
+    for need in unserved[:6]:
+        why = need["why"][0] if need["why"] else "aucune offre ne convient"
+        console.print(f"  [dim]sans offre : {escape(need['title'])} : {escape(why)}[/]")
+
+
+def _word(state: str) -> str:
+    colour = COLOURS.get(state, "white")
+    return f"[{colour}]{STATES[state]}[/]"
+
+
+def _print_missions(console: Console, outcome: TownOutcome) -> None:
+    counts = outcome.missions_by_state()
+    summary = ", ".join(f"{count} {_word(state)}" for state, count in counts.most_common())
+    table = _table(
+        f"Missions : {len(outcome.missions)}",
+        "Mission",
+        "Association",
+        "Bénévole",
+        "Convenu",
+        "Servi",
+        "État",
+        "Remarque",
+        right=("Convenu", "Servi"),
+    )
+    refusals = {refusal["mission_id"]: refusal["reason"] for refusal in outcome.refusals}
+    town = outcome.town
+    for mission in sorted(
+        outcome.missions, key=lambda mission: (mission["state"] != "closed", mission["state"], mission["title"])
+    ):
+        remark = refusals.get(mission["id"], "")
+        served = mission["served_minutes"]
+        if mission["state"] == "closed" and served is not None and served < mission["minutes"]:
+            remark = f"{hours(mission['minutes'] - served)} rendues"
+        if mission["state"] == "in_progress":
+            remark = "sa réserve survit à la clôture"
+        table.add_row(
+            _short(mission["title"]), _short(town.actor_name(mission["association_id"]), 28),
+            _short(town.person_name(mission["volunteer_id"]), 22), hours(mission["minutes"]), hours(served or 0),
+            _word(mission["state"]), f"[dim]{escape(remark[:90])}[/]",
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"[dim]{summary}[/]")
+
+
+def _short(text: str, length: int = LONGEST_TITLE) -> str:
+    return escape(text if len(text) <= length else text[: length - 1].rstrip() + "…")
+
+
+def _print_statements(console: Console, outcome: TownOutcome) -> None:
+    figures = ("Dotation", "Servi", "En réserve", "Expiré", "Reste")
+    table = _table("Relevé de chaque association", "Association", *figures, "Lignes", right=(*figures, "Lignes"))
+    totals: Counter[str] = Counter()
+    for statement in sorted(outcome.statements, key=lambda statement: statement["holder_name"] or ""):
+        moved = Counter[str]()
+        for line in statement["lines"]:
+            moved[line["kind"]] += line["minutes"]
+        closing = statement["closing_minutes"]
+        row = {
+            "Dotation": moved["grant"], "Servi": closing["served"], "En réserve": closing["held"], "Expiré": moved["expire"],
+            "Reste": closing["credit"],
+        }  # fmt: skip
+        totals.update(row)
+        table.add_row(
+            escape(statement["holder_name"] or "?"), *(hours(row[name]) for name in figures), str(len(statement["lines"]))
+        )
+    table.add_section()
+    table.add_row("[bold]Ensemble[/]", *(f"[bold]{hours(totals[name])}[/]" for name in figures), "")
+    console.print(table)
+
+
+def _print_books(console: Console, outcome: Outcome) -> None:
+    console.rule("[bold]Le grand livre")
+    kinds = ("promised", "delivered", "pool", "credit", "held", "served", "lapsed")
+    words = ("Promis", "Livré", "Enveloppe", "Crédit", "Réserve", "Servi", "Caduc")
+    table = _table(
+        "Soldes en partie double (minutes)", "Territoire", *words, "Somme", "Écritures", right=(*words, "Somme", "Écritures")
+    )
+    for town in outcome.towns:
+        balances = [f"{town.books['by_kind'].get(kind, 0):+d}" for kind in kinds]
+        total = town.books["sum_minutes"]
+        table.add_row(town.town.name, *balances, f"[{'green' if total == 0 else 'red'}]{total}[/]", str(town.books["entries"]))
+    console.print(table)
+
+
+def _print_messages(console: Console, outcome: Outcome) -> None:
+    console.rule("[bold]Ce qui est parti")
+    emails = Counter(email["category"] for town in outcome.towns for email in town.emails if email["state"] == "sent")
+    words = {"account": "compte", "credit": "crédit", "needs": "besoins", "proposals": "propositions", "missions": "missions"}
+    parts = ", ".join(f"{count} « {words.get(category, category)} »" for category, count in emails.most_common())
+    console.print(f"[bold]{sum(emails.values())} courriels[/] remis à un vrai serveur SMTP : {parts}.")
+    hooks = Counter(delivery["event_type"] for town in outcome.towns for delivery in town.deliveries)
+    parts = ", ".join(f"{count} {kind.removesuffix('.v1')}" for kind, count in hooks.most_common())
+    console.print(f"[bold]{outcome.verified} webhooks[/] livrés au partenaire, signatures vérifiées : {parts}.")
+    console.print(f"[bold]{outcome.events} événements[/] publiés en tout.")
+
+
+def _print_attempts(console: Console, outcome: Outcome) -> None:
+    table = _table("D'un territoire à l'autre : rien ne passe", "Qui", "Veut", "À", "Réponse")
+    for attempt in outcome.attempts:
+        table.add_row(escape(attempt.who), attempt.what, attempt.where, f"[red]{attempt.status}[/] {attempt.code}")
+    console.print(table)
+
+
+def _print_trace(console: Console, traces: Sequence[str], spans: Path) -> list[str]:
+    """The waterfall of the validation that went through the most processes."""
+    console.rule("[bold]Une mission, de la validation au webhook")
+    wanted = set(traces)
+    by_trace: dict[str, list[Any]] = {}
+    for span in read_spans(spans) if spans.exists() else []:
+        if span.trace in wanted:
+            by_trace.setdefault(span.trace, []).append(span)
+    if not by_trace:
+        console.print("[dim]Pas de traces locales : elles sont chez le collecteur OTLP.[/]")
+        return []
+    chosen = max(by_trace.values(), key=lambda found: (len(services_of(found)), len(found)))
+    console.print(draw(chosen, width=console.width, limit=40))
+    console.print(f"[dim]Une autre : metis trace ID ; par exemple {traces[0][:12]}[/]")
+    return services_of(chosen)
+
+
+def _print_checks(console: Console, outcome: Outcome) -> None:
+    lines = [f"[{'green' if held else 'bold red'}]{'✓' if held else '✗'}[/] {words}" for words, held in outcome.checks]
+    console.print(Panel("\n".join(lines), title="Vérifications", border_style="green" if outcome.ok else "red", expand=False))
