@@ -145,6 +145,8 @@ def stop(server: Server) -> None:
             # `immediate`: the next start replays the log; nothing committed is lost.
             os.kill(server.pid, signal.SIGQUIT)
             process.wait(STOP_SECONDS)
+    for child in _started:
+        child.poll()
 
 
 def find_running(directory: Path, *, password: str) -> Server | None:

@@ -32,14 +32,27 @@ _AWAY = (
 )
 
 
+# Two transactions stood in each other's way; the one that was rolled back may simply come again.
+_BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
+
+
 class DatabaseLost(Exception):
     """The database is away; what was being done is undone and can be tried again."""
 
 
 def is_lost(error: BaseException | None) -> bool:
     """Whether an error, or what caused it, says that the database is away rather than that a statement is wrong."""
+    return _was_caused_by(error, _AWAY)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether the same request may well succeed in a moment: the database is away, or was too busy for it."""
+    return _was_caused_by(error, _AWAY + _BUSY)
+
+
+def _was_caused_by(error: BaseException | None, kinds: tuple[type[BaseException], ...]) -> bool:
     while error is not None:
-        if isinstance(error, _AWAY):
+        if isinstance(error, kinds):
             return True
         error = error.__cause__
     return False

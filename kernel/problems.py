@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kernel.errors import BadInput, FieldError, MetisError
+from kernel.database import is_passing
+from kernel.errors import BadInput, FieldError, MetisError, Unavailable
 
 log = logging.getLogger("metis.problems")
 MEDIA_TYPE = "application/problem+json"
@@ -89,6 +90,11 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
 
 
 async def on_surprise(_: Request, error: Exception) -> Response:
+    if is_lost(error):
+        log.warning("the database is away: %r", error)
+        return problem_response(
+            Unavailable("The database does not answer; nothing was changed. Try again.", headers={"retry-after": "2"})
+        )
     log.error("a request failed", exc_info=error)
     return problem_response(MetisError("The fault is ours and is logged; try again, or quote the trace id."))
 

@@ -156,10 +156,13 @@ def open_test_work(territory: str) -> Callable[..., object]:
 
 
 @pytest.fixture(scope="session")
-async def stack(postgres_url: str, broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def stack(broker: Broker) -> AsyncIterator[Stack]:
     """All services and the gateway as processes, over RabbitMQ."""
-    async with running_stack(tmp_path_factory.mktemp("state"), postgres_url=postgres_url, amqp_url=broker.url) as running:
+    folder = Path(tempfile.mkdtemp(prefix="metis-stack-"))
+    folder.chmod(0o755)
+    async with running_stack(folder / "state", amqp_url=broker.url) as running:
         yield running
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ async def read_statements(town: Town) -> list[dict[str, Any]]:
         statement: dict[str, Any] = await session.get(f"{town.path}/statements/{association_id}")
         return statement
 
-    return await town.together(read(association_id) for association_id in dict.fromkeys(g["association_id"] for g in grants))
+    return await town.together(read, dict.fromkeys(grant["association_id"] for grant in grants))
 
 
 async def wait_for_messages(town: Town) -> None:

@@ -18,15 +18,16 @@ async def open_offers(town: Town) -> None:
     drafts = [offer async for offer in town.as_operator.every("/offers", state="draft")]
     offers = [offer for offer in drafts if offer["available_until"] >= today]
     await town.issue_to_members(_members(town, {offer["volunteer_id"] for offer in offers}))
-    await town.together(_post(town, offer["volunteer_id"], f"/offers/{offer['id']}/opening") for offer in offers)
+
+    async def open_offer(offer: dict[str, Any]) -> None:
+        path = f"/offers/{offer['id']}/opening"
+        await town.as_member(offer["volunteer_id"]).post(path, key=_key(path))
+
+    await town.together(open_offer, offers)
     if offers:
         volunteers = len({offer["volunteer_id"] for offer in offers})
         passed = len(drafts) - len(offers)
         town.say(f"{len(offers)} offres ouvertes par {volunteers} bénévoles" + (f" ({passed} périmées)" if passed else ""))
-
-
-async def _post(town: Town, member_id: str, path: str) -> Any:
-    return await town.as_member(member_id).post(path, key=_key(path))
 
 
 def _key(path: str) -> str:
@@ -43,10 +44,15 @@ async def open_needs(town: Town) -> None:
             await town.as_operator.post(f"{path}/qualification", {"note": QUALIFIED}, key=_key(f"{path}/qualification"))
         await town.as_operator.post(f"{path}/opening", key=_key(f"{path}/opening"))
 
-    closed_states = [need async for need in town.as_operator.every("/needs") if need["state"] in {"draft", "qualified"}]
-    await town.together(open_need(need) for need in closed_states)
-    if closed_states:
-        town.say(f"{len(closed_states)} besoins qualifiés avec leurs associations, puis ouverts")
+    today = local_date(utc_now()).isoformat()
+    needs = [need async for need in town.as_operator.every("/needs") if need["state"] in {"draft", "qualified"}]
+    wanted = [need for need in needs if need["ends_on"] >= today]
+    await town.together(open_need, wanted)
+    if wanted:
+        passed = len(needs) - len(wanted)
+        town.say(
+            f"{len(wanted)} besoins qualifiés avec leurs associations, puis ouverts" + (f" ({passed} périmés)" if passed else "")
+        )
 
 
 async def agree_missions(town: Town) -> None:
@@ -59,7 +65,7 @@ async def agree_missions(town: Town) -> None:
             town.say(f"{'1er' if round_number == 1 else '2e'} tour : {len(missions)} missions proposées")
         await _choose_fates(town, missions, first=round_number == 1)
         await _prepare_people(town, missions)
-        await town.together(_answer(town, mission) for mission in missions)
+        await town.together(lambda mission: _answer(town, mission), missions)
         await wait_until(lambda: _none_in(town, "agreed"), what="les réserves de crédit demandées sont décidées")
         if missions:
             await _say_states(town, missions)
@@ -128,7 +134,7 @@ async def serve_missions(town: Town) -> None:
     """Every reserved mission goes its way, to be closed, cancelled, or left running."""
     missions = await _missions(town)
     await _prepare_people(town, [mission for mission in missions if mission["state"] in _STEPS])
-    await town.together(_serve(town, mission) for mission in missions if mission["state"] in _STEPS)
+    await town.together(lambda mission: _serve(town, mission), [m for m in missions if m["state"] in _STEPS])
     town.memory.save()
     await wait_until(lambda: _none_in(town, "validated"), what="les missions validées sont réglées")
     closed = await _missions(town, "closed")

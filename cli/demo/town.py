@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from cli.state import State
 from cli.territory import ADMIN_CLIENT
 
 T = TypeVar("T")
+R = TypeVar("R")
 CROWD = 12  # people acting at the same time
 Say = Callable[[str, str], None]
 
@@ -88,12 +89,13 @@ class Town:
         """Clients for people of the registry: their own roles, for themselves and the organisation they act for."""
         officer = self.session(self.officer["ref"]) if self.has_client(self.officer["ref"]) else self.session("agent")
 
-        def body(member: dict[str, Any]) -> dict[str, Any]:
+        async def issue(member: dict[str, Any]) -> None:
             facts = {"name": member["display_name"], "roles": member["roles"], "member_id": member["id"]}
-            return facts | ({"actor_id": member["actor_id"]} if member["actor_id"] else {})
+            actor = {"actor_id": member["actor_id"]} if member["actor_id"] else {}
+            await self.issue(officer, member["ref"], facts | actor)
 
         wanted = [member for member in members if not self.has_client(member["ref"])]
-        await self.together(self.issue(officer, member["ref"], body(member)) for member in wanted)
+        await self.together(issue, wanted)
         if wanted:
             self.memory.save()
 
@@ -152,15 +154,15 @@ class Town:
     async def read_campaign(self, session: Session) -> None:
         self.campaign = (await session.everything("/campaigns"))[0]
 
-    async def together(self, deeds: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    async def together(self, act: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
         """Many people at once, but not all. The first error ends them all."""
 
-        async def bounded(deed: Coroutine[Any, Any, T]) -> T:
+        async def bounded(item: T) -> R:
             async with self._crowd:
-                return await deed
+                return await act(item)
 
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(bounded(deed)) for deed in deeds]
+            tasks = [group.create_task(bounded(item)) for item in items]
         return [task.result() for task in tasks]
 
 

@@ -65,5 +65,5 @@ url="http://$("${compose[@]}" port gateway 8080)"
 say "every container is healthy; the gateway is at $url"
 
 say "demo"
-"${compose[@]}" --profile demo run --rm demo
+"${compose[@]}" --profile demo run --rm --use-aliases demo
 say "passed"

@@ -59,7 +59,7 @@ def make_document() -> dict[str, Any]:
 def make_settings(folder: Path, *, document: dict[str, Any] | None = None, **options: Any) -> GatewaySettings:
     file = folder / "openapi.json"
     file.write_bytes(orjson.dumps(document or make_document()))
-    given = {
+    given: dict[str, Any] = {
         "internal_public_keys": PUBLIC_KEYS,
         "internal_private_key": PRIVATE_KEY,
         "admin_client_secret": ADMIN_SECRET,

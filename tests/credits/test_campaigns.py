@@ -18,7 +18,6 @@ from kernel.events.credits import (
     PledgeWithdrawn,
 )
 from kernel.ids import new_id
-from services.credits.app import make_jobs
 from services.credits.domain.campaigns import ExpiryRule, Outcome
 from services.credits.domain.errors import (
     ActorUnfit,
@@ -35,6 +34,7 @@ from services.credits.domain.errors import (
 )
 from services.credits.domain.grants import Adjustment, PanelSeat
 from services.credits.domain.ledger import AccountKind
+from services.credits.jobs import make_jobs
 from services.credits.settings import Settings
 from services.credits.use_cases import deadlines
 from services.credits.use_cases.campaigns import admit_association, open_campaign, write_campaign
@@ -319,7 +319,7 @@ class TestDeadlines:
     async def test_the_sweep_serves_every_territory(self, scene: Scene) -> None:
         await scene.start(ends_on=date(2026, 4, 2))
         await scene.fund(credit=600)
-        settings = Settings(database_url=scene.database.url, internal_public_keys=PUBLIC_KEYS)  # type: ignore[arg-type]
+        settings = Settings(database_url=scene.database.url, internal_public_keys=PUBLIC_KEYS)
         (job,) = make_jobs(settings)
         await job.run(scene.database)
         # By the clock on the wall the campaign is over.

@@ -1,6 +1,7 @@
 """The computation of grants: exact, never more than the pool, the same for everybody."""
 
 from fractions import Fraction
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -91,7 +92,7 @@ class TestComputeGrants:
     @given(seats=seats_of_any_panel, rules=rules_of_any_town, pool_minutes=pools)
     def test_gives_no_less_for_more_due(self, seats: list[PanelSeat], rules: Rules, pool_minutes: int) -> None:
         lines = sorted(compute_grants(seats, rules=rules, pool_minutes=pool_minutes).lines, key=lambda line: line.due_minutes)
-        for smaller, larger in zip(lines, lines[1:], strict=False):
+        for smaller, larger in pairwise(lines):
             if smaller.due_minutes < larger.due_minutes:
                 assert smaller.computed_minutes <= larger.computed_minutes
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from kernel.errors import MetisError
+from kernel.errors import NotFound, Refused
 from kernel.events.envelope import Event
 from kernel.events.matching import MissionAgreed
 from kernel.ids import new_id
@@ -74,8 +74,7 @@ class Player:
         verb: Callable[..., Awaitable[None]] = getattr(self, name)
         try:
             await verb(*arguments)
-        except MetisError as refusal:
-            assert refusal.status in {404, 409}, refusal
+        except (NotFound, Refused) as refusal:
             self.refusals[refusal.code] += 1
 
     async def deliver(self, event: Event) -> None:

@@ -16,17 +16,19 @@ BASE = "/v1/territories/{territory}"
 
 def make_service_document(tag: str, *, fields: dict[str, Any] | None = None) -> dict[str, Any]:
     """The document of a service as FastAPI writes it, with an `Item` of these fields."""
-    item = create_model("Item", **(fields or {"name": (str, ...)}))
-    box = create_model("Box", items=(list[item], ...))
+    item: Any = create_model("Item", **(fields or {"name": (str, ...)}))
+    box: Any = create_model("Box", items=(list[item], ...))
     router = make_router(tag)
 
     @router.get(f"/{tag}-boxes", **allow(f"{tag}:read", Role.OFFICER, Role.PARTNER))
-    async def list_boxes() -> box:  # type: ignore[valid-type]
+    async def list_boxes() -> box:
         """List the boxes."""
+        raise NotImplementedError
 
     @router.post(f"/{tag}-boxes", status_code=201, **allow(f"{tag}:write", Role.OFFICER))
-    async def write_box(body: item) -> box:  # type: ignore[valid-type]
+    async def write_box(body: item) -> box:
         """Write a box."""
+        raise NotImplementedError
 
     @router.patch(f"/{tag}-boxes/{{box_id}}", **allow(f"{tag}:write", Role.OFFICER))
     async def edit_box(box_id: str, version: VersionToEdit) -> None:

@@ -6,14 +6,6 @@ from uuid import UUID
 import pytest
 
 from kernel.auth import Caller, Role
-from kernel.clock import local_date, utc_now
-from kernel.events.credits import (
-    CampaignClosed,
-    CreditReserved,
-    MissionSettled,
-    ReservationRefused,
-    SettlementRefused,
-)
 from kernel.events.envelope import Event
 from kernel.events.matching import (
     MissionAccepted,
@@ -21,7 +13,6 @@ from kernel.events.matching import (
     MissionCancelled,
     MissionClosed,
     MissionDeclined,
-    MissionDisputed,
     MissionProposed,
     MissionValidated,
     NeedFulfilled,
@@ -30,52 +21,8 @@ from kernel.events.matching import (
 )
 from kernel.ids import new_id
 from kernel.work import open_work
-from tests.matching.conftest import Duo, MakeDuo, Published, Town, ask, make_delivery
-
-REASON = {"reason": "Je pars en voyage."}
-TODAY = local_date(utc_now()).isoformat()
-
-
-def make_reserved(duo: Duo) -> CreditReserved:
-    return CreditReserved(
-        mission_id=duo.mission["id"], campaign_id=duo.town.campaign_id, association_id=duo.town.association_id,
-        contributor_id=duo.mission["contributor_id"], minutes=360,
-    )  # fmt: skip
-
-
-def make_refused(duo: Duo) -> ReservationRefused:
-    return ReservationRefused(
-        mission_id=duo.mission["id"], campaign_id=duo.town.campaign_id, association_id=duo.town.association_id,
-        code="not-enough-credit", reason="Il manque 2 h de crédit.", missing_minutes=120,
-    )  # fmt: skip
-
-
-def make_settled(duo: Duo, served_minutes: int = 300) -> MissionSettled:
-    return MissionSettled(
-        mission_id=duo.mission["id"], campaign_id=duo.town.campaign_id, association_id=duo.town.association_id,
-        contributor_id=duo.mission["contributor_id"], served_minutes=served_minutes, released_minutes=360 - served_minutes,
-    )  # fmt: skip
-
-
-async def reserve(duo: Duo) -> None:
-    await duo.agree()
-    await duo.town.tell(make_reserved(duo), subject=duo.mission["id"])
-
-
-async def work_on(duo: Duo, minutes: int = 300) -> None:
-    await reserve(duo)
-    await ask(duo.volunteer, f"{duo.path}/start")
-    await ask(duo.volunteer, f"{duo.path}/timesheets", {"worked_on": TODAY, "minutes": minutes}, status=201)
-
-
-async def report(duo: Duo, minutes: int = 300) -> None:
-    await work_on(duo, minutes)
-    await ask(duo.volunteer, f"{duo.path}/report")
-
-
-async def validate(duo: Duo) -> None:
-    await report(duo)
-    await ask(duo.town.association, f"{duo.path}/validation")
+from tests.matching.conftest import MakeDuo, Published, ask, make_delivery
+from tests.matching.steps import REASON, TODAY, make_reserved, make_settled, report, reserve, validate, work_on
 
 
 class TestTheWholeWay:
@@ -214,93 +161,6 @@ class TestCancelMission:
         await ask(duo.town.association, f"{duo.path}/cancellation", REASON, status=409)
 
 
-class TestTheAnswersOfCredits:
-    async def test_a_refusal_reopens_the_need(self, make_duo: MakeDuo) -> None:
-        duo = await make_duo()
-        await duo.agree()
-        await duo.town.tell(make_refused(duo))
-        mission = await duo.read()
-        assert mission["state"] == "refused"
-        assert mission["history"][-1]["reason"] == "Il manque 2 h de crédit."
-        assert (await duo.read_need())["state"] == "open"
-
-    async def test_a_hold_that_comes_after_the_cancellation_changes_nothing(self, make_duo: MakeDuo) -> None:
-        duo = await make_duo()
-        await duo.agree()
-        await ask(duo.volunteer, f"{duo.path}/cancellation", REASON)
-        before = await duo.read()
-        await duo.town.tell(make_reserved(duo))
-        await duo.town.tell(make_refused(duo))
-        await duo.town.tell(make_settled(duo))
-        assert await duo.read() == before
-
-    async def test_the_same_message_again_changes_nothing(self, make_duo: MakeDuo, published: Published) -> None:
-        duo = await make_duo()
-        await validate(duo)
-        delivery = make_delivery(make_settled(duo), duo.town.territory, subject=duo.mission["id"])
-        await duo.town.deliver(delivery, delivery)
-        await duo.town.deliver(delivery)
-        assert len(await published(MissionClosed)) == 1
-
-    async def test_the_same_fact_in_another_message_changes_nothing(self, make_duo: MakeDuo, published: Published) -> None:
-        duo = await make_duo()
-        await reserve(duo)
-        await duo.town.tell(make_reserved(duo), make_reserved(duo))
-        await ask(duo.volunteer, f"{duo.path}/start")
-        await duo.town.tell(make_reserved(duo))
-        assert (await duo.read())["state"] == "in_progress"
-        assert [step["deed"] for step in (await duo.read())["history"]].count("reserve") == 1
-
-    async def test_a_settlement_refused_is_a_dispute_that_can_be_resolved(self, make_duo: MakeDuo, published: Published) -> None:
-        duo = await make_duo()
-        await validate(duo)
-        refusal = SettlementRefused(
-            mission_id=duo.mission["id"], campaign_id=duo.town.campaign_id, association_id=duo.town.association_id,
-            code="more-than-held", reason="Plus d'heures que réservé.",
-        )  # fmt: skip
-        await duo.town.tell(refusal)
-        assert (await duo.read())["state"] == "disputed"
-        assert (await published(MissionDisputed))[0]["reason"] == "Plus d'heures que réservé."
-        await ask(duo.town.association, f"{duo.path}/validation", status=422)
-        await ask(duo.town.association, f"{duo.path}/validation", {"reason": "Vu avec l'opérateur."})
-        await duo.town.tell(make_settled(duo))
-        assert (await duo.read())["state"] == "closed"
-
-    async def test_an_answer_about_an_unknown_mission_is_not_lost(self, town: Town) -> None:
-        stray = CreditReserved(
-            mission_id=new_id(), campaign_id=new_id(), association_id=new_id(), contributor_id=new_id(), minutes=1
-        )
-        with pytest.raises(AssertionError, match="NotFound"):
-            await town.tell(stray, subject=new_id())
-
-
-class TestCloseCampaign:
-    def closed(self, town: Town) -> CampaignClosed:
-        return CampaignClosed(campaign_id=town.campaign_id, reason="Fin de l'année.", expired_minutes=0)
-
-    async def test_ends_what_is_not_agreed_and_lets_the_rest_run(self, make_duo: MakeDuo) -> None:
-        proposed, agreed = await make_duo(), await make_duo()
-        town = agreed.town
-        await agreed.agree()
-        await town.tell(self.closed(town))
-        assert (await proposed.read_need())["state"] == "expired"
-        assert (await proposed.read())["state"] == "cancelled"
-        assert (await agreed.read_need())["state"] == "covered"
-        await town.tell(make_reserved(agreed))
-        assert (await agreed.read())["state"] == "reserved"
-
-    async def test_a_mission_cancelled_afterwards_does_not_leave_an_open_need(
-        self, make_duo: MakeDuo, published: Published
-    ) -> None:
-        duo = await make_duo()
-        await duo.agree()
-        await duo.town.tell(self.closed(duo.town))
-        await ask(duo.volunteer, f"{duo.path}/cancellation", REASON)
-        need = await duo.read_need()
-        assert [step["after"] for step in need["history"]][-2:] == ["open", "expired"]
-        assert len(await published(NeedOpened)) == 1
-
-
 class TestTimesheets:
     async def test_never_exceed_the_agreement(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()
@@ -397,25 +257,6 @@ class TestReadMissions:
         stranger = await duo.town.sign_in(Role.OFFICER, territory="2A004")
         await ask(stranger, duo.path, method="GET", status=404)
         assert (await ask(stranger, "/missions", method="GET"))["items"] == []
-
-
-class TestEverythingAtOnce:
-    async def test_needs_and_missions_stay_in_step(self, make_duo: MakeDuo) -> None:
-        """Answers of credits in one batch, cancellations and proposals, all at the same time."""
-        duos = [await make_duo() for _ in range(8)]
-        town = duos[0].town
-        for duo in duos:
-            await duo.agree()
-        answers = [make_refused(duo) if number % 3 == 0 else make_reserved(duo) for number, duo in enumerate(duos)]
-        cancellations = [duo.volunteer.post(f"{duo.path}/cancellation", json=REASON) for duo in duos[::2]]
-        proposals = [town.operator.post("/proposals") for _ in range(2)]
-        done = await asyncio.gather(town.tell(*answers), *cancellations, *proposals)
-        assert {answer.status_code for answer in done if answer} <= {200, 409}
-        for duo in duos:
-            missions = await ask(town.officer, f"/missions?need_id={duo.need['id']}", method="GET")
-            states = sorted(mission["state"] for mission in missions["items"] if mission["state"] not in {"refused", "cancelled"})
-            expected = {"covered": [["reserved"]], "open": [[], ["proposed"]]}
-            assert states in expected[(await duo.read_need())["state"]]
 
 
 class TestHistory:

@@ -1,4 +1,7 @@
-"""The whole platform as processes of its own, on the session's PostgreSQL and RabbitMQ."""
+"""The whole platform as processes of its own, on the session's RabbitMQ.
+
+Its PostgreSQL is one of its own, too: the runtime roles' passwords are one for a whole server.
+"""
 
 import os
 from collections.abc import AsyncIterator
@@ -11,15 +14,18 @@ from cli.state import State
 
 
 @asynccontextmanager
-async def running_stack(folder: Path, *, postgres_url: str, amqp_url: str | None) -> AsyncIterator[Stack]:
+async def running_stack(folder: Path, *, amqp_url: str) -> AsyncIterator[Stack]:
     environment = {
-        "METIS_DATABASE_URL": postgres_url,
+        "METIS_AMQP_URL": amqp_url,
         "METIS_WEBHOOK_ALLOW_PRIVATE": "true",
         "METIS_CLIENT_LIMIT_PER_MINUTE": "1000000",
         "METIS_ADDRESS_LIMIT_PER_MINUTE": "1000000",
     }
-    if amqp_url:
-        environment["METIS_AMQP_URL"] = amqp_url
     with mock.patch.dict(os.environ, environment):
-        async with run_stack(State(folder), environment=environment) as stack:
-            yield stack
+        os.environ.pop("METIS_DATABASE_URL", None)
+        running = run_stack(State(folder), environment=environment, durable=False)
+        stack = await running.__aenter__()
+    try:
+        yield stack
+    finally:
+        await running.__aexit__(None, None, None)

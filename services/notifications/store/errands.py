@@ -22,9 +22,9 @@ async def put_errands(work: Work, kind: ErrandKind, ids: Sequence[UUID], *, lane
     if not ids:
         return
     rows = [errand_row(work, kind, one, lane=lane) for one in ids]
-    statement = upsert(errand).values(rows)
+    statement = upsert(errand)
     again = {"due_at": statement.excluded.due_at, "tries": 0}
-    await work.connection.execute(statement.on_conflict_do_update(index_elements=["kind", "id"], set_=again))
+    await work.connection.execute(statement.on_conflict_do_update(index_elements=["kind", "id"], set_=again), rows)
 
 
 def errand_row(work: Work, kind: ErrandKind, id: UUID, *, lane: UUID | None = None) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The event log: every event as it travelled, for as long as it can be delivered again."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, false, insert, select
+from sqlalchemy import Select, Text, bindparam, false, insert, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kernel.events.envelope import Envelope
@@ -19,32 +21,48 @@ from services.notifications.tables import delivery, errand, event_log, territory
 async def keep_event(work: Work, envelope: Envelope, *, announced: bool, public: bool) -> Sequence[Any]:
     """Log the event and, if it is announced, ask for that; returns id and state of the webhooks that want it.
 
-    One statement, since it runs for every event of the platform.
+    One statement, built once, since it runs for every event of the platform.
     """
-    query = select(webhook.c.id, webhook.c.state)
-    query = query.where(webhook.c.event_types.overlap([envelope.type, EVERYTHING]) if public else false())
-    for effect in _effects(work, envelope, announced=announced):
-        query = query.add_cte(effect)
-    return (await work.connection.execute(query)).all()
+    facts = {
+        "event_territory": work.territory,
+        "event_id": envelope.id,
+        "event_type": envelope.type,
+        "event_subject": envelope.subject,
+        "event_body": envelope.body,
+        "heard_at": work.now,
+    }
+    wanted = {"wanted": [envelope.type, EVERYTHING]} if public else {}
+    return (await work.connection.execute(_keeping(announced, public), facts | wanted)).all()
 
 
-def _effects(work: Work, envelope: Envelope, *, announced: bool) -> list[CTE]:
-    logged = upsert(event_log).values(
-        territory=work.territory,
-        event_id=envelope.id,
-        type=envelope.type,
-        subject=envelope.subject,
-        recorded_at=work.now,
-        body=envelope.body,
-    )
+@cache
+def _keeping(announced: bool, public: bool) -> Select[Any]:
+    values = {
+        "territory": bindparam("event_territory"),
+        "event_id": bindparam("event_id"),
+        "type": bindparam("event_type"),
+        "subject": bindparam("event_subject"),
+        "recorded_at": bindparam("heard_at"),
+        "body": bindparam("event_body"),
+    }
     effects = [
-        logged.on_conflict_do_nothing().cte("logged"),
-        upsert(territory).values(territory=work.territory).on_conflict_do_nothing().cte("heard_of"),
+        upsert(event_log).values(values).on_conflict_do_nothing().cte("logged"),
+        upsert(territory).values(territory=bindparam("event_territory")).on_conflict_do_nothing().cte("heard_of"),
     ]
     if announced:
-        asked = upsert(errand).values(errand_row(work, ErrandKind.ANNOUNCEMENT, envelope.id))
+        asked = upsert(errand).values(
+            kind=ErrandKind.ANNOUNCEMENT.value,
+            id=bindparam("event_id"),
+            territory=bindparam("event_territory"),
+            due_at=bindparam("heard_at"),
+            tries=0,
+        )
         effects.append(asked.on_conflict_do_nothing().cte("announced"))
-    return effects
+    query = select(webhook.c.id, webhook.c.state)
+    query = query.where(webhook.c.event_types.overlap(bindparam("wanted", type_=ARRAY(Text))) if public else false())
+    for effect in effects:
+        query = query.add_cte(effect)
+    return query
 
 
 async def find_event_body(work: Work, event_id: UUID) -> bytes | None:
@@ -69,11 +87,11 @@ async def queue_deliveries(work: Work, envelope: Envelope, webhooks: Sequence[An
         }
         for delivery_id, hook in made.items()
     ]
-    await work.connection.execute(upsert(delivery).values(rows).on_conflict_do_nothing())
+    await work.connection.execute(upsert(delivery).on_conflict_do_nothing(), rows)
     due = [
         errand_row(work, ErrandKind.DELIVERY, delivery_id, lane=hook.id)
         for delivery_id, hook in made.items()
         if hook.state == WebhookState.ACTIVE
     ]
     if due:
-        await work.connection.execute(insert(errand).values(due))
+        await work.connection.execute(insert(errand), due)

@@ -28,7 +28,7 @@ async def _insert(work: Work, table: Table, rows: Sequence[dict[str, Any]]) -> N
     # What was made before for the same event and reader stays: nobody is told twice.
     if rows:
         values = [{"territory": work.territory, **row} for row in rows]
-        await work.connection.execute(upsert(table).values(values).on_conflict_do_nothing())
+        await work.connection.execute(upsert(table).on_conflict_do_nothing(), values)
 
 
 # ---- The inbox ------------------------------------------------------------------------------------------------------
@@ -84,10 +84,10 @@ async def save_preferences(work: Work, member_id: UUID, chosen: Sequence[Prefere
         {"territory": work.territory, "member_id": member_id, "category": one.category, "email": one.email, "inbox": one.inbox}
         for one in chosen
     ]
-    statement = upsert(preference).values(values)
+    statement = upsert(preference)
     replaced = {"email": statement.excluded.email, "inbox": statement.excluded.inbox}
     await work.connection.execute(
-        statement.on_conflict_do_update(index_elements=["territory", "member_id", "category"], set_=replaced)
+        statement.on_conflict_do_update(index_elements=["territory", "member_id", "category"], set_=replaced), values
     )
 
 

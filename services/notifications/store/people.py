@@ -1,11 +1,28 @@
 """This service's own copy of people, bodies, campaigns, needs and missions; made by listening."""
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, literal, null, or_, select, type_coerce, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    func,
+    null,
+    or_,
+    select,
+    type_coerce,
+    union_all,
+)
 from sqlalchemy import Uuid as UuidType
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kernel.work import Work
@@ -56,36 +73,33 @@ async def list_panel(work: Work, campaign_id: UUID) -> set[UUID]:
 
 async def list_names(work: Work, ids: Collection[UUID]) -> dict[UUID | None, str]:
     """What members, actors, campaigns and needs of these ids are called; the territory's name is under None."""
+    rows = await work.connection.execute(_naming(), {"ids": list(ids), "own": work.territory})
+    return {row.id: row.name for row in rows}
 
+
+@cache
+def _naming() -> CompoundSelect[Any]:
     def named(table: Table, name: ColumnElement[str]) -> Select[Any]:
-        return select(table.c.id.label("id"), name.label("name")).where(table.c.id.in_(ids))
+        return select(table.c.id.label("id"), name.label("name")).where(
+            table.c.id == any_(bindparam("ids", type_=ARRAY(UuidType)))
+        )
 
     own = select(type_coerce(null(), UuidType).label("id"), func.coalesce(territory.c.name, territory.c.territory).label("name"))
-    rows: Any = await work.connection.execute(
-        union_all(
-            named(member, member.c.display_name),
-            named(actor, actor.c.name),
-            named(campaign, campaign.c.title),
-            named(need, need.c.title),
-            own.where(territory.c.territory == literal(work.territory)),
-        )
+    return union_all(
+        named(member, member.c.display_name),
+        named(actor, actor.c.name),
+        named(campaign, campaign.c.title),
+        named(need, need.c.title),
+        own.where(territory.c.territory == bindparam("own")),
     )
-    return {row.id: row.name for row in rows}
 
 
 async def list_candidates(
     work: Work, *, people: Collection[UUID], actors: Collection[UUID], roles: Collection[str], category: Category
 ) -> list[Member]:
     """Those who may be told: named themselves, or of a named body, or of a role; with what they want of the category."""
-    choice = and_(preference.c.member_id == member.c.id, preference.c.category == category)
-    query = (
-        select(member, preference.c.email.label("wants_email"), preference.c.inbox.label("wants_inbox"))
-        .outerjoin(preference, choice)
-        .where(
-            member.c.archived.is_(False),
-            or_(member.c.id.in_(people), member.c.actor_id.in_(actors), member.c.roles.overlap(list(roles))),
-        )
-        .order_by(member.c.id)
+    rows = await work.connection.execute(
+        _choosing(), {"people": list(people), "actors": list(actors), "roles": list(roles), "category": category}
     )
     return [
         Member(
@@ -98,5 +112,23 @@ async def list_candidates(
             wants_email=row.wants_email is not False,
             wants_inbox=row.wants_inbox is not False,
         )
-        for row in await work.connection.execute(query)
+        for row in rows
     ]
+
+
+@cache
+def _choosing() -> Select[Any]:
+    choice = and_(preference.c.member_id == member.c.id, preference.c.category == bindparam("category"))
+    return (
+        select(member, preference.c.email.label("wants_email"), preference.c.inbox.label("wants_inbox"))
+        .outerjoin(preference, choice)
+        .where(
+            member.c.archived.is_(False),
+            or_(
+                member.c.id == any_(bindparam("people", type_=ARRAY(UuidType))),
+                member.c.actor_id == any_(bindparam("actors", type_=ARRAY(UuidType))),
+                member.c.roles.overlap(bindparam("roles", type_=ARRAY(Text))),
+            ),
+        )
+        .order_by(member.c.id)
+    )
