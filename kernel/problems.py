@@ -90,11 +90,10 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
 
 
 async def on_surprise(_: Request, error: Exception) -> Response:
-    if is_lost(error):
-        log.warning("the database is away: %r", error)
-        return problem_response(
-            Unavailable("The database does not answer; nothing was changed. Try again.", headers={"retry-after": "2"})
-        )
+    if is_passing(error):
+        log.warning("the database is away or busy: %r", error)
+        again = "The database is away or busy; nothing was changed. Try again."
+        return problem_response(Unavailable(again, headers={"retry-after": "2"}))
     log.error("a request failed", exc_info=error)
     return problem_response(MetisError("The fault is ours and is logged; try again, or quote the trace id."))
 

@@ -6,7 +6,14 @@ import pytest
 
 from kernel.events.credits import CreditReleased, TransferReversed
 from kernel.ids import new_id
-from services.credits.domain.errors import AlreadyReversed, NotEnoughCredit, NotFound, NotReversible, PledgeCommitted
+from services.credits.domain.errors import (
+    AlreadyReversed,
+    NotEnoughCredit,
+    NotFound,
+    NotReversible,
+    PledgeCommitted,
+    PledgeTooSmall,
+)
 from services.credits.domain.ledger import AccountKind, Transfer
 from services.credits.store import ledger
 from services.credits.use_cases.reversals import reverse_transfer
@@ -89,6 +96,16 @@ class TestReversePledge:
         (pledge,) = await scene.fetch("SELECT id FROM transfer WHERE kind = 'pledge'")
         await scene.pledge(600)
         with pytest.raises(PledgeCommitted):
+            async with scene.work() as work:
+                await reverse_transfer(work, pledge["id"], reason="Erreur de saisie")
+
+    async def test_refuses_more_than_the_pledge_is_still_worth(self, scene: Scene) -> None:
+        # The contributor's other pledge would cover it; this one would end below zero.
+        contributor = await scene.pledge(600, ref="a")
+        await scene.pledge(400, contributor_id=contributor, ref="a")
+        (pledge,) = await scene.fetch("SELECT id FROM transfer WHERE kind = 'pledge'")
+        await scene.pledge(600, contributor_id=contributor, ref="b")
+        with pytest.raises(PledgeTooSmall):
             async with scene.work() as work:
                 await reverse_transfer(work, pledge["id"], reason="Erreur de saisie")
 

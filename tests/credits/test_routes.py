@@ -150,7 +150,7 @@ class TestPledges:
         base = f"/campaigns/{scene.campaign_id}"
         async with client_for(app, make_caller(territory, Role.COMPANY, actor_id=other)) as company:
             mine = await company.put(f"{base}/pledges/refs/m1", json={"contributor_id": str(other), "minutes": 60})
-            assert mine.json()["contributor_name"] == "Maraval"
+            assert (mine.json()["contributor_name"], mine.json()["contributor_kind"]) == ("Maraval", "company")
             assert [item["ref"] for item in (await company.get(f"{base}/pledges")).json()["items"]] == ["m1"]
             theirs = await company.put(f"{base}/pledges/refs/p1", json={"contributor_id": str(contributor), "minutes": 60})
             assert theirs.status_code == 403
@@ -252,6 +252,10 @@ class TestStatements:
         later = (await officer.get(f"{path}?since=2199-01-01")).json()
         assert (later["lines"], later["opening_minutes"]["credit"], later["closing_minutes"]["credit"]) == ([], 1275, 1275)
         assert (await officer.get(f"{path}?since=2026-02-01&until=2026-01-01")).status_code == 422
+
+    async def test_of_nobody_is_not_found(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        for kind in ("statements", "contributor-statements"):
+            assert (await officer.get(f"/campaigns/{scene.campaign_id}/{kind}/{new_id()}")).status_code == 404
 
 
 async def accounts_of(officer: httpx2.AsyncClient, base: str, holder: UUID) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from tests.builders.credits import IN_SPRING, Scene
 ASSOCIATIONS = CONTRIBUTORS = 3
 # No shrinking: each try plays on a real database, and a sequence this short can be read as it is.
 some = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -187,5 +187,3 @@ class TestDockerfile:
     def test_no_address_of_a_package_index(self) -> None:
         for path in ("Dockerfile", "docker-compose.yml", "deploy/image/builder.txt"):
             assert "https://" not in (ROOT / path).read_text(), path
-                "http://127.0.0.1", ""
-            ), path

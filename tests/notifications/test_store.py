@@ -100,6 +100,7 @@ class TestForget:
         async with open_work(town.database, Caller.system(town.territory)) as work:
             await store.insert_webhook(work, make_webhook(event_types=("*",)))
         await town.tell(town.propose())
+        await town.tell(make_event("matching.offer_opened.v1"))
         await Announcer().run(town.database)
 
         async def counts() -> list[int | None]:

@@ -11,7 +11,7 @@ from kernel.auth import TOWN, Role
 from kernel.clock import LOCAL_ZONE
 from kernel.routing import InWork, allow, make_router
 from kernel.work import Work
-from services.credits.domain.errors import BadInput
+from services.credits.domain.errors import BadInput, NotFound
 from services.credits.domain.ledger import AccountKind
 from services.credits.domain.statements import ASSOCIATION_ACCOUNTS, CONTRIBUTOR_ACCOUNTS
 from services.credits.routes.access import require_own
@@ -31,6 +31,8 @@ async def get_association_statement(
 ) -> StatementOut:
     """What an association was granted, set aside, spent, and what is left: every line with mission, person and reason."""
     require_own(work.caller, association_id)
+    if not await campaigns.is_on_panel(work, id, association_id):
+        raise NotFound(f"{association_id} is not on the panel of this campaign; GET /campaigns/{{id}}/panel lists it.")
     return await _shape(work, id, association_id, ASSOCIATION_ACCOUNTS, since=since, until=until)
 
 
@@ -43,6 +45,8 @@ async def get_contributor_statement(
 ) -> StatementOut:
     """What a company or a citizen promised, took back and delivered (balances are minus what is promised or delivered)."""
     require_own(work.caller, contributor_id)
+    if not await campaigns.has_pledged(work, id, contributor_id):
+        raise NotFound(f"{contributor_id} promised nothing to this campaign; GET /campaigns/{{id}}/pledges lists who did.")
     return await _shape(work, id, contributor_id, CONTRIBUTOR_ACCOUNTS, since=since, until=until)
 
 

@@ -99,6 +99,7 @@ class PledgeOut(BaseModel):
     ref: str
     contributor_id: UUID
     contributor_name: str | None = Field(description="Of an organisation; a citizen's name is not kept here.")
+    contributor_kind: str | None = Field(description="The actor's kind, or citizen; null until the registry has told it.")
     minutes: int = Field(description="What it is worth now: pledged, less what was taken back.")
     stated_minutes: int = Field(description="As last written.")
     note: str

@@ -84,6 +84,7 @@ class GrantOut(BaseModel):
     signed_by: str
     signed_at: datetime
     transfer_id: UUID | None = Field(description="Null when nothing was granted.")
+    reversed_by: UUID | None = Field(description="The transfer that undid it, if any.")
 
     @classmethod
     def of(cls, row: Row[Any]) -> "GrantOut":

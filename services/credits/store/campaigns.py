@@ -14,7 +14,7 @@ from kernel.work import Work
 from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Rules
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
-from services.credits.tables import account, actor, campaign, carry_over, entry, expiry_notice, panel, pledge, transfer
+from services.credits.tables import account, actor, campaign, carry_over, entry, expiry_notice, member, panel, pledge, transfer
 
 
 def campaign_of(row: Row[Any]) -> Campaign:
@@ -194,9 +194,15 @@ def select_pledges() -> Select[Any]:
         .scalar_subquery()
     )
     return (
-        select(pledge, worth.label("minutes"), actor.c.name.label("contributor_name"))
+        select(
+            pledge,
+            worth.label("minutes"),
+            actor.c.name.label("contributor_name"),
+            case((member.c.id.is_not(None), "citizen"), else_=actor.c.kind).label("contributor_kind"),
+        )
         .select_from(pledge)
         .outerjoin(actor, actor.c.id == pledge.c.contributor_id)
+        .outerjoin(member, member.c.id == pledge.c.contributor_id)
     )
 
 
@@ -225,6 +231,11 @@ async def lock_pledge(work: Work, pledge_id: UUID) -> Pledge:
 async def lock_pledge_by_ref(work: Work, campaign_id: UUID, ref: str) -> Pledge:
     query = select(pledge.c.id).where(pledge.c.campaign_id == campaign_id, pledge.c.ref == ref).with_for_update()
     return await get_pledge(work, (await work.connection.execute(query)).scalar_one())
+
+
+async def has_pledged(work: Work, campaign_id: UUID, contributor_id: UUID) -> bool:
+    query = select(pledge.c.id).where(pledge.c.campaign_id == campaign_id, pledge.c.contributor_id == contributor_id).limit(1)
+    return (await work.connection.execute(query)).first() is not None
 
 
 async def add_pledge(work: Work, *, campaign_id: UUID, ref: str, contributor_id: UUID, minutes: int, note: str) -> bool:

@@ -120,12 +120,18 @@ async def add_grants(
 
 
 def select_grants(campaign_id: UUID) -> Select[Any]:
-    posted = transfer.alias("posted")
+    posted, reversal = transfer.alias("posted"), transfer.alias("reversal")
     return (
-        select(signed_grant, actor.c.name.label("association_name"), posted.c.id.label("transfer_id"))
+        select(
+            signed_grant,
+            actor.c.name.label("association_name"),
+            posted.c.id.label("transfer_id"),
+            reversal.c.id.label("reversed_by"),
+        )
         .select_from(signed_grant)
         .outerjoin(actor, actor.c.id == signed_grant.c.association_id)
         .outerjoin(posted, (posted.c.grant_id == signed_grant.c.id) & (posted.c.kind == "grant"))
+        .outerjoin(reversal, reversal.c.reverses == posted.c.id)
         .where(signed_grant.c.campaign_id == campaign_id)
     )
 

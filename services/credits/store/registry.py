@@ -46,7 +46,3 @@ async def save_mission(work: Work, mission_id: UUID, *, title: str, volunteer_id
 async def find_actors(work: Work, ids: Iterable[UUID]) -> dict[UUID, Actor]:
     rows = await work.connection.execute(select(actor).where(actor.c.id.in_(set(ids))))
     return {row.id: Actor(row.id, row.kind, row.name, row.archived) for row in rows}
-
-
-async def is_known_member(work: Work, member_id: UUID) -> bool:
-    return (await work.connection.execute(select(member.c.id).where(member.c.id == member_id))).first() is not None

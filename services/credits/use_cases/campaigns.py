@@ -16,14 +16,14 @@ from services.credits.store import ledger, registry
 async def write_campaign(work: Work, *, ref: str, facts: CampaignFacts) -> tuple[Campaign, Outcome]:
     """Write a draft, or change it; what is written already changes nothing in any state."""
     if await store.add_campaign(work, ref=ref, facts=facts):
-        await _require_fit(work, facts.operator_id, part="the operator")
+        await require_fit(work, facts.operator_id, part="the operator")
         await registry.remember_territory(work)
         return await store.lock_campaign_by_ref(work, ref), Outcome.CREATED
     campaign = await store.lock_campaign_by_ref(work, ref)
     if campaign.facts == facts:
         return campaign, Outcome.UNCHANGED
     campaign.require_draft()
-    await _require_fit(work, facts.operator_id, part="the operator")
+    await require_fit(work, facts.operator_id, part="the operator")
     return await store.save_facts(work, campaign, facts), Outcome.CHANGED
 
 
@@ -49,7 +49,7 @@ async def admit_association(work: Work, campaign_id: UUID, seat: PanelSeat) -> O
     """Put an association on the panel, or change its subsidies; grants already signed stay as they are."""
     campaign = await store.use_campaign(work, campaign_id)
     campaign.require_not_closed()
-    await _require_fit(work, seat.association_id, part="an association of the panel", kind="association")
+    await require_fit(work, seat.association_id, part="an association of the panel", kind="association")
     if not await store.add_seat(work, campaign_id, seat):
         return Outcome.CHANGED if await store.change_seat(work, campaign_id, seat) else Outcome.UNCHANGED
     work.publish(AssociationAdmitted(campaign_id=campaign_id, association_id=seat.association_id), subject=campaign_id)
@@ -97,7 +97,7 @@ async def tell_expired(work: Work, campaign: Campaign, *, association_id: UUID, 
     )
 
 
-async def _require_fit(work: Work, actor_id: UUID, *, part: str, kind: str | None = None) -> None:
+async def require_fit(work: Work, actor_id: UUID, *, part: str, kind: str | None = None) -> None:
     """Refuse an actor known to be unfit; one not yet heard of may be on its way (the registry tells by events)."""
     actor = (await registry.find_actors(work, [actor_id])).get(actor_id)
     if actor is None:

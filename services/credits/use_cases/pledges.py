@@ -10,6 +10,7 @@ from services.credits.domain.errors import Forbidden, PledgeCommitted, PledgeOfA
 from services.credits.domain.ledger import AccountKey, AccountKind, TransferKind, make_leg
 from services.credits.store import campaigns as store
 from services.credits.store import ledger
+from services.credits.use_cases.campaigns import require_fit
 
 
 def require_contributor(caller: Caller, contributor_id: UUID) -> None:
@@ -40,6 +41,7 @@ async def pledge_hours(
     if not added:
         pledge = await store.save_next_version(work, pledge, stated_minutes=minutes, note=note)
     if minutes > pledge.minutes:
+        await require_fit(work, contributor_id, part="a contributor")
         await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
     elif minutes < pledge.minutes:
         await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {minutes} minutes")
@@ -52,8 +54,7 @@ async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: 
     campaign = await store.use_campaign(work, found.campaign_id)
     campaign.require_not_closed()
     pledge = await store.lock_pledge(work, pledge_id)
-    if minutes > pledge.minutes:
-        raise PledgeTooSmall(f"The pledge is worth {pledge.minutes} minutes; withdraw that many at most.", minutes=pledge.minutes)
+    require_worth(pledge, minutes=minutes)
     pledge = await store.save_next_version(work, pledge, stated_minutes=pledge.stated_minutes, note=pledge.note)
     await _take_back(work, pledge, minutes=minutes, reason=reason)
     return await store.get_pledge(work, pledge_id)
@@ -98,6 +99,14 @@ async def _take_back(work: Work, pledge: Pledge, *, minutes: int, reason: str) -
         ),
         subject=pledge.id,
     )
+
+
+def require_worth(pledge: Pledge, *, minutes: int) -> None:
+    """Refuse to take more out of a pledge than it is worth, though the contributor's other pledges would cover it."""
+    if minutes > pledge.minutes:
+        raise PledgeTooSmall(
+            f"The pledge is worth {pledge.minutes} minutes; take back that many at most.", minutes=pledge.minutes
+        )
 
 
 async def require_free_promise(work: Work, campaign_id: UUID, contributor_id: UUID, *, minutes: int) -> None:

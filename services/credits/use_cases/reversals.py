@@ -15,7 +15,7 @@ from services.credits.domain.ledger import Leg, Transfer, TransferKind, make_leg
 from services.credits.store import campaigns, holds
 from services.credits.store import ledger as store
 from services.credits.use_cases.missions import build_late_expiry_legs, tell_released
-from services.credits.use_cases.pledges import require_free_promise
+from services.credits.use_cases.pledges import require_free_promise, require_worth
 
 _INSTEAD = {
     TransferKind.RELEASE: "A release is not undone: agree the mission anew.",
@@ -52,7 +52,9 @@ def _require_not_reversed(transfer: Transfer) -> None:
 
 async def _reverse_alone(work: Work, found: Transfer, *, reason: str) -> None:
     _require_not_reversed(found)
-    if found.kind is TransferKind.PLEDGE:
+    if found.kind is TransferKind.PLEDGE and found.pledge_id is not None:
+        pledge = await campaigns.lock_pledge(work, found.pledge_id)
+        require_worth(pledge, minutes=found.minutes)
         await require_free_promise(work, found.campaign_id, found.source.holder_id, minutes=found.minutes)
     await _post_reversals(work, [found], reason=reason)
 

@@ -32,12 +32,13 @@ async def keep_event(work: Work, envelope: Envelope, *, announced: bool, public:
         "heard_at": work.now,
     }
     wanted = {"wanted": [envelope.type, EVERYTHING]} if public else {}
-    return (await work.connection.execute(_keeping(announced, public), facts | wanted)).all()
+    rows: Any = await work.connection.execute(_keeping(announced, public), facts | wanted)
+    return list(rows)
 
 
 @cache
 def _keeping(announced: bool, public: bool) -> Select[Any]:
-    values = {
+    values: dict[str, Any] = {
         "territory": bindparam("event_territory"),
         "event_id": bindparam("event_id"),
         "type": bindparam("event_type"),
