@@ -125,15 +125,7 @@ def _work(factory: str, *, gate: int | None) -> None:
     make_app = getattr(importlib.import_module(module), name)
     if gate is not None:
         os.read(gate, 1)  # returns when the gate's other end is closed everywhere
-    import cProfile
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    profile = cProfile.Profile()
-    profile.enable()
-    try:
-        serve(make_app, KernelSettings())
-    finally:
-        profile.disable()
-        profile.dump_stats("/tmp/prof-" + module.replace("services.", ""))
+    serve(make_app, KernelSettings())
 
 
 def _die_with_parent() -> None:

@@ -38,6 +38,19 @@ log = logging.getLogger("metis.bus.consumer")
 BATCH = 100
 RETRY_POLL_SECONDS = 0.25
 
+_ENTER_INBOX = """
+WITH held AS (
+  SELECT DISTINCT subject FROM retry WHERE subject = ANY($2::text[])
+), entered AS (
+  INSERT INTO inbox (event_id, handled_at)
+  SELECT DISTINCT i.id, $3::timestamptz FROM unnest($1::uuid[], $2::text[]) AS i(id, subject)
+  WHERE i.subject NOT IN (SELECT subject FROM held)
+  ON CONFLICT DO NOTHING RETURNING event_id
+)
+SELECT event_id, NULL::text AS subject FROM entered UNION ALL SELECT NULL, subject FROM held
+"""
+_ENTER_ONE = "INSERT INTO inbox (event_id, handled_at) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"
+
 E = TypeVar("E", bound=Event)
 EventHandler = Callable[[Work, E], Awaitable[None]]
 
@@ -159,34 +172,21 @@ class Consumer:
 
     async def _commit_together(self, territory: str, run: Sequence[tuple[Envelope, bytes]]) -> None:
         async with open_work(self._database, Caller.system(territory)) as work:
-            waiting = await self._queue_behind_retries(work, run)
-            fresh = await self._enter_inbox(work, [envelope for envelope, _ in run if envelope.id not in waiting])
-            for envelope, _ in run:
-                if envelope.id in fresh:
+            fresh, held = await self._enter_inbox(work, [envelope for envelope, _ in run])
+            for envelope, body in run:
+                if envelope.subject in held:
+                    await self._insert_retry(work, envelope, body, reason="waits for an earlier event of its subject")
+                elif envelope.id in fresh:
                     fresh.discard(envelope.id)  # a batch may hold the same event twice
                     await self._call(work.for_message(envelope), envelope)
 
-    async def _queue_behind_retries(self, work: Work, run: Sequence[tuple[Envelope, bytes]]) -> set[UUID]:
-        """Park the events whose subject has an earlier one waiting; returns their ids."""
-        subjects = list({envelope.subject for envelope, _ in run})
-        held = {
-            row["subject"]
-            for row in await work.driver.fetch("SELECT DISTINCT subject FROM retry WHERE subject = ANY($1::text[])", subjects)
-        }
-        waiting = [(envelope, body) for envelope, body in run if envelope.subject in held] if held else []
-        for envelope, body in waiting:
-            await self._insert_retry(work, envelope, body, reason="waits for an earlier event of its subject")
-        return {envelope.id for envelope, _ in waiting}
-
     @staticmethod
-    async def _enter_inbox(work: Work, envelopes: Sequence[Envelope]) -> set[UUID]:
-        """Record the ids with the effect to come; returns those never seen before."""
-        rows = await work.driver.fetch(
-            "INSERT INTO inbox (event_id, handled_at) SELECT DISTINCT id, $2::timestamptz FROM unnest($1::uuid[]) AS i(id)"
-            " ON CONFLICT DO NOTHING RETURNING event_id",
-            [envelope.id for envelope in envelopes], work.now,
-        )  # fmt: skip
-        return {row["event_id"] for row in rows}
+    async def _enter_inbox(work: Work, envelopes: Sequence[Envelope]) -> tuple[set[UUID], set[str]]:
+        """Record the ids with the effect to come. Returns those never seen before, and the subjects that must
+        wait because an earlier event of theirs does: of these nothing is recorded. One round trip for both."""
+        ids, subjects = [envelope.id for envelope in envelopes], [envelope.subject for envelope in envelopes]
+        rows = await work.driver.fetch(_ENTER_INBOX, ids, subjects, work.now)
+        return {row[0] for row in rows if row[0] is not None}, {row[1] for row in rows if row[1] is not None}
 
     async def _call(self, work: Work, envelope: Envelope) -> None:
         """Run the handlers of one event in a span that is a child of the span that published it."""
@@ -300,7 +300,7 @@ class Consumer:
             )  # fmt: skip
         try:
             async with open_work(self._database, Caller.system(envelope.territory)) as work:
-                if await self._enter_inbox(work, [envelope]):
+                if await work.driver.fetchval(_ENTER_ONE, envelope.id, work.now):
                     await self._call(work.for_message(envelope), envelope)
                 await work.driver.execute("DELETE FROM retry WHERE event_id = $1", envelope.id)
         except Exception as error:
