@@ -65,11 +65,11 @@ def wait_for_port(port: int, process: "subprocess.Popen[bytes]", *, seconds: flo
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"{process.args} ended with {process.returncode}")
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise RuntimeError(f"{process.args} does not listen on {port}")
+    raise RuntimeError(f"{process.args!r} does not listen on {port}")
 
 
 @contextmanager
@@ -156,17 +156,17 @@ def internal_token(stack: Stack) -> str:
 
 
 async def measure(folder: Path) -> None:
-    wrk, nginx = require("wrk", package="wrk"), require("nginx", package="nginx-light")
     with mock.patch.dict(os.environ, NO_LIMITS):
         async with run_stack(State(folder / "state"), environment=NO_LIMITS) as stack:
             async with make_client(stack.url) as http:
                 town = await found_town(http, stack.url, TERRITORY, admin_secret=stack.secrets.instance_admin_secret)
                 token = await town.officer.token()
             path = f"/v1/territories/{TERRITORY}/actors/{town.ids['association']}"
-            await asyncio.to_thread(_measure_both, stack, folder, wrk, nginx, path, token)
+            await asyncio.to_thread(_measure_both, stack, folder, path, token)
 
 
-def _measure_both(stack: Stack, folder: Path, wrk: str, nginx: str, path: str, token: str) -> None:
+def _measure_both(stack: Stack, folder: Path, path: str, token: str) -> None:
+    wrk, nginx = require("wrk", package="wrk"), require("nginx", package="nginx-light")
     inner = internal_token(stack)
     with nginx_in_front(nginx, folder, upstream_port=stack.ports["registry"], token=inner) as port:
         real = _rounds(wrk, f"{stack.url}{path}", f"http://127.0.0.1:{port}{path}", token)
@@ -186,7 +186,8 @@ def _rounds(wrk: str, ours: str, theirs: str, token: str) -> list[tuple[Load, Lo
 
 
 def report(real: list[tuple[Load, Load]], constant: list[tuple[Load, Load]]) -> None:
-    rows, result = [], {}
+    rows: list[list[str]] = []
+    result: dict[str, object] = {}
     for name, prefix, rounds in (("registry", "", real), ("constant answer", "constant_", constant)):
         ratio = statistics.median(a.per_second / b.per_second for a, b in rounds)
         p99_ratio = statistics.median(a.p99_ms / b.p99_ms for a, b in rounds)

@@ -61,7 +61,7 @@ def test_every_answer_is_documented(stack: Stack, everybody: str, path: str, met
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def answers_as_documented(case: schemathesis.Case) -> None:
+    def answers_as_documented(case: schemathesis.Case[Any]) -> None:
         case.path_parameters["territory"] = TERRITORY
         if "{client_id}" in path:
             case.path_parameters["client_id"] = f"{TERRITORY}.schemathesis"  # not the client that asks
