@@ -85,7 +85,7 @@ async def open_campaign(town: Town, *, pledged_minutes: int = 6000, cut_cents: i
         "compensation_permille": 1000,
         "hour_value_cents": 3000,
     }
-    campaign = (await town.officer.put("/campaigns/refs/essai", body))["id"]
+    campaign = str((await town.officer.put("/campaigns/refs/essai", body))["id"])
     town.ids["campaign"] = campaign
     await until_known(town, f"/campaigns/{campaign}/panel/{town.ids['association']}", 100_000, 100_000 - cut_cents)
     pledge = {"contributor_id": town.ids["company"], "minutes": pledged_minutes, "note": "essai"}
