@@ -17,11 +17,12 @@ ENV UV_LINK_MODE=copy \
     UV_COMPILE_BYTECODE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-COPY deploy/image/builder.txt ./
-RUN python3 -m venv /opt/builder \
-    && /opt/builder/bin/pip install --no-cache-dir --require-hashes --requirement builder.txt \
-    && python3 -m venv --without-pip /opt/metis
 COPY pyproject.toml requirements.lock ./
+# The installer is pinned in the lock like everything else; it stays in this stage.
+RUN python3 -c "import re; print(re.search(r'^uv==.*(?:\n    --hash=.*)+', open('requirements.lock').read(), re.M).group())" >uv.txt \
+    && python3 -m venv /opt/builder \
+    && /opt/builder/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement uv.txt \
+    && python3 -m venv --without-pip /opt/metis
 # --require-hashes: a package that the lock does not name, or names with another digest, ends the build.
 RUN /opt/builder/bin/uv pip install --python /opt/metis/bin/python \
       --require-hashes --constraint requirements.lock --requirement pyproject.toml

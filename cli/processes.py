@@ -116,7 +116,7 @@ class Children:
 
         waiting, answers = dict(self.all), dict.fromkeys(self.all, "pas de réponse")
         deadline = asyncio.get_running_loop().time() + timeout_seconds
-        async with make_client() as client:
+        async with make_client(timeout_seconds=5) as client:
             while waiting:
                 self.raise_if_dead()
                 for name, child in list(waiting.items()):
@@ -161,7 +161,7 @@ async def _ask_health(client: Any, address: str) -> str:
     from cli.http import HTTPError
 
     try:
-        answer = await client.get(f"{address}/health/ready", timeout=5)
+        answer = await client.get(f"{address}/health/ready")
     except HTTPError as error:
         return type(error).__name__
     return "200" if answer.status_code == 200 else f"HTTP {answer.status_code} {answer.text[:300]}"

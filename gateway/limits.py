@@ -1,7 +1,7 @@
 """How often one may ask: fixed windows of a minute, counted in memory.
 
 Own code and not the `limits` library, because its memory storage starts a sweep over all its keys with
-each hit: 11 microseconds a request with one client, 365 with two thousand (docs/performance.md).
+each hit: 11 microseconds a request with one client, 365 with two thousand (see gateway/README.md).
 Each copy of the gateway counts for itself; a limit is there to stop a runaway, not to bill.
 """
 

@@ -1,6 +1,6 @@
 """The gateway's spans, made by hand: one server span a request.
 
-The SDK's own span costs 26 microseconds to start and end, a finished `ReadableSpan` 5 (docs/performance.md);
+The SDK's own span costs 26 microseconds to start and end, a finished `ReadableSpan` 5 (see gateway/README.md);
 on the proxied path nothing is ever added to a span between its start and its end, so the finished form is
 enough. There is no client span to the service: the service's own server span is the child of ours, and
 the time between the two is the network's.

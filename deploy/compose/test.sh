@@ -40,7 +40,7 @@ wait_healthy() {
   local -a waiting
   while true; do
     waiting=()
-    for id in $("${compose[@]}" ps --quiet); do
+    for id in $("${compose[@]}" ps --all --quiet); do
       state=$(docker inspect --format '{{.Name}} {{.State.Status}} {{if .State.Health}}{{.State.Health.Status}}{{end}} {{.State.ExitCode}}' "$id")
       case $state in
         *" running healthy 0" | *" exited "*" 0") ;;
@@ -56,7 +56,7 @@ wait_healthy() {
 
 say "images and secrets"
 (umask 077 && deploy/compose/new-env.sh >"$scratch/env")
-"${compose[@]}" build --quiet 2>&1 | grep -vE '^(Building|$)' || true
+"${compose[@]}" build >"$scratch/build.log" 2>&1 || { tail -40 "$scratch/build.log"; exit 1; }
 
 say "start"
 "${compose[@]}" up --detach --no-build

@@ -129,6 +129,15 @@ class TestPledgeHours:
             async with scene.work(employee) as work:
                 await pledge_hours(work, scene.campaign_id, ref="employee", contributor_id=company, minutes=60, note="")
 
+    async def test_said_again_after_the_closure_changes_nothing(self, scene: Scene) -> None:
+        contributor = await scene.pledge(600, ref="ref")
+        association = await scene.admit(entitled_minutes=300)
+        await scene.close()
+        await scene.pledge(600, contributor_id=contributor, ref="ref")
+        async with scene.work() as work:
+            assert await admit_association(work, scene.campaign_id, PanelSeat(association, 30_000, 0)) is Outcome.UNCHANGED
+        assert len(await scene.published(HoursPledged)) == 1
+
     async def test_refuses_a_closed_campaign(self, scene: Scene) -> None:
         await scene.close()
         with pytest.raises(CampaignOver):

@@ -38,6 +38,11 @@ def build(folder: Path) -> list[Object] | None:
     return list(yaml.safe_load_all(built.stdout))
 
 
+def applied(folder: Path) -> list[Object]:
+    """The objects of the build, or of the files where there is no kubectl."""
+    return build(folder) or read_files(folder)
+
+
 def both(folder: Path) -> list[Object]:
     """The objects of the files, and those of the build where there can be one."""
     return read_files(folder) + (build(folder) or [])

@@ -120,7 +120,7 @@ class TestStart:
         for name in OURS:
             fields = {f"METIS_{field.upper()}" for field in known.get(name, ServiceSettings).model_fields}
             given = set(SERVICES[name]["environment"]) | set(DEMO["services"][name]["environment"])
-            assert given <= fields, name
+            assert given - {"FORWARDED_ALLOW_IPS"} <= fields, name  # that one is uvicorn's
 
     def test_the_private_key_is_the_gateways_alone(self) -> None:
         assert [name for name, each in SERVICES.items() if "METIS_INTERNAL_PRIVATE_KEY" in (each.get("environment") or {})] == [
@@ -185,5 +185,5 @@ class TestDockerfile:
         }
 
     def test_no_address_of_a_package_index(self) -> None:
-        for path in ("Dockerfile", "docker-compose.yml", "deploy/image/builder.txt"):
+        for path in ("Dockerfile", "docker-compose.yml"):
             assert "https://" not in (ROOT / path).read_text(), path

@@ -32,9 +32,10 @@ def objects(request: pytest.FixtureRequest) -> list[Object]:
 
 
 class TestSchemas:
-    @pytest.mark.parametrize("version", KUBERNETES)
-    def test_every_core_object_is_valid(self, objects: list[Object], version: str) -> None:
-        core = [item for item in objects if (item["apiVersion"], item["kind"]) not in SPECS]
+    # Validating is slow, and the overlay holds all of the base: the one by the oldest version, the other by the newest.
+    @pytest.mark.parametrize(("folder", "version"), zip(KUSTOMIZATIONS, KUBERNETES, strict=True))
+    def test_every_core_object_is_valid(self, folder: Path, version: str) -> None:
+        core = [item for item in manifests.applied(folder) if (item["apiVersion"], item["kind"]) not in SPECS]
         assert core
         for item in core:
             try:

@@ -40,8 +40,7 @@ class TestMission:
         await open_campaign(town, cut_cents=6_000)  # a grant of two hours
         mission = await propose_mission(town, minutes=180)
         await agree(town, mission)
-        refused = await reaches(town, mission, "refused")
-        assert "60" in str(refused) or "1 h" in str(refused)
+        await reaches(town, mission, "refused")
         refusals = await town.officer.everything(f"/campaigns/{town.ids['campaign']}/refusals")
         assert [(row["mission_id"], row["code"], row["missing_minutes"]) for row in refusals] == [
             (mission, "not-enough-credit", 60)

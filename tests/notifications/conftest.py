@@ -60,7 +60,7 @@ def settings(service_url: Callable[[str], str], bus_url: str) -> Settings:
 
 @dataclass
 class PostOffice:
-    """A real SMTP server. Addresses that begin with `unknown` are refused for good, with `busy` for now."""
+    """A real SMTP server. What it makes of a recipient is in the beginning of the address."""
 
     port: int = 0
     received: list[EmailMessage] = field(default_factory=list)
@@ -76,6 +76,8 @@ class PostOffice:
             return "550 5.1.1 no such mailbox"
         if address.startswith("busy"):
             return "451 4.3.0 try again later"
+        if address.startswith("login"):
+            return "530 5.7.0 authentication required"
         if address.startswith("hangup"):
             server.transport.close()
             return "421 good-bye"

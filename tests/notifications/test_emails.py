@@ -14,7 +14,7 @@ from kernel.auth import Caller
 from kernel.clock import utc_now
 from kernel.database import Database
 from kernel.work import open_work
-from services.notifications.clients.smtp import SendingFailed, SmtpConnection, build_message
+from services.notifications.clients.smtp import MOST_LOSSES, SendingFailed, SmtpConnection, build_message
 from services.notifications.domain.errands import ErrandKind
 from services.notifications.domain.messages import Email
 from services.notifications.jobs.emails import EmailSender
@@ -133,6 +133,21 @@ class TestFailure:
         await make_sender(settings, post_office).run(database)
         found = await states(database, territory)
         assert (found["hangup@exemple.test"].state, found["next@exemple.test"].state) == ("waiting", "sent")
+
+    async def test_a_server_that_keeps_hanging_up_is_left_alone_until_the_next_batch(
+        self, database: Database, territory: str, settings: Settings, post_office: PostOffice
+    ) -> None:
+        await post(database, territory, *(f"hangup{n}@exemple.test" for n in range(6)))
+        await make_sender(settings, post_office).run(database)
+        assert post_office.connections == MOST_LOSSES
+        assert {(row.state, row.tries) for row in (await states(database, territory)).values()} == {("waiting", 1)}
+
+    async def test_a_login_that_is_wanted_is_no_fault_of_the_email(
+        self, database: Database, territory: str, settings: Settings, post_office: PostOffice
+    ) -> None:
+        await post(database, territory, "login@exemple.test")
+        await make_sender(settings, post_office).run(database)
+        assert (await states(database, territory))["login@exemple.test"].state == "waiting"
 
     async def test_a_malformed_address_is_final(
         self, database: Database, territory: str, settings: Settings, post_office: PostOffice

@@ -87,7 +87,7 @@ async def open_campaign(town: Town, *, pledged_minutes: int = 6000, cut_cents: i
     }
     campaign = str((await town.officer.put("/campaigns/refs/essai", body))["id"])
     town.ids["campaign"] = campaign
-    await until_known(town, f"/campaigns/{campaign}/panel/{town.ids['association']}", 100_000, 100_000 - cut_cents)
+    await admit_when_known(town, f"/campaigns/{campaign}/panel/{town.ids['association']}", 100_000, 100_000 - cut_cents)
     pledge = {"contributor_id": town.ids["company"], "minutes": pledged_minutes, "note": "essai"}
     await town.officer.put(f"/campaigns/{campaign}/pledges/refs/essai", pledge)
     await town.officer.post(f"/campaigns/{campaign}/opening", key=f"open-{campaign}")
@@ -96,17 +96,12 @@ async def open_campaign(town: Town, *, pledged_minutes: int = 6000, cut_cents: i
     return campaign
 
 
-async def until_known(town: Town, path: str, before: int, after: int) -> None:
-    """The credits service learns of an association by event: admit it as soon as it is known."""
+async def admit_when_known(town: Town, path: str, before: int, after: int) -> None:
+    """Admit the association; credits learns its name by event, and signs no grant before."""
 
     async def admit() -> bool:
-        try:
-            await town.officer.put(path, {"subsidy_before_cents": before, "subsidy_after_cents": after})
-        except Exception as error:
-            if getattr(error, "status", 0) in {404, 409, 422}:
-                return False
-            raise
-        return True
+        answer = await town.officer.put(path, {"subsidy_before_cents": before, "subsidy_after_cents": after})
+        return bool(answer["association_name"])
 
     await wait_until(admit, what="credits to know the association")
 

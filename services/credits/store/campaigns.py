@@ -152,6 +152,17 @@ async def is_on_panel(work: Work, campaign_id: UUID, association_id: UUID) -> bo
     return (await work.connection.execute(query)).first() is not None
 
 
+async def has_seat(work: Work, campaign_id: UUID, seat: PanelSeat) -> bool:
+    """Whether the association is on the panel with exactly these subsidies."""
+    query = select(panel.c.id).where(
+        panel.c.campaign_id == campaign_id,
+        panel.c.association_id == seat.association_id,
+        panel.c.subsidy_before_cents == seat.subsidy_before_cents,
+        panel.c.subsidy_after_cents == seat.subsidy_after_cents,
+    )
+    return (await work.connection.execute(query)).first() is not None
+
+
 async def add_seat(work: Work, campaign_id: UUID, seat: PanelSeat) -> bool:
     """Whether it was added; False when the association is on the panel already."""
     statement = insert(panel).values(
@@ -226,6 +237,21 @@ async def get_pledge(work: Work, pledge_id: UUID) -> Pledge:
 async def lock_pledge(work: Work, pledge_id: UUID) -> Pledge:
     await work.connection.execute(select(pledge.c.id).where(pledge.c.id == pledge_id).with_for_update())
     return await get_pledge(work, pledge_id)
+
+
+async def find_same_pledge(
+    work: Work, campaign_id: UUID, ref: str, contributor_id: UUID, *, minutes: int, note: str
+) -> Pledge | None:
+    """The pledge of this ref, if this is what was last said of it."""
+    query = select_pledges().where(
+        pledge.c.campaign_id == campaign_id,
+        pledge.c.ref == ref,
+        pledge.c.contributor_id == contributor_id,
+        pledge.c.stated_minutes == minutes,
+        pledge.c.note == note,
+    )
+    row = (await work.connection.execute(query)).first()
+    return pledge_of(row) if row else None
 
 
 async def lock_pledge_by_ref(work: Work, campaign_id: UUID, ref: str) -> Pledge:

@@ -46,8 +46,13 @@ async def open_campaign(work: Work, campaign_id: UUID) -> Campaign:
 
 
 async def admit_association(work: Work, campaign_id: UUID, seat: PanelSeat) -> Outcome:
-    """Put an association on the panel, or change its subsidies; grants already signed stay as they are."""
+    """Put an association on the panel, or change its subsidies; grants already signed stay as they are.
+
+    Saying again what is there changes nothing, in any state of the campaign: a file may be imported twice.
+    """
     campaign = await store.use_campaign(work, campaign_id)
+    if await store.has_seat(work, campaign_id, seat):
+        return Outcome.UNCHANGED
     campaign.require_not_closed()
     await require_fit(work, seat.association_id, part="an association of the panel", kind="association")
     if not await store.add_seat(work, campaign_id, seat):

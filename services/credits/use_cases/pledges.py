@@ -8,6 +8,7 @@ from kernel.work import Work
 from services.credits.domain.campaigns import Outcome, Pledge
 from services.credits.domain.errors import Forbidden, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
 from services.credits.domain.ledger import AccountKey, AccountKind, TransferKind, make_leg
+from services.credits.domain.wording import hours_text
 from services.credits.store import campaigns as store
 from services.credits.store import ledger
 from services.credits.use_cases.campaigns import require_fit
@@ -25,10 +26,13 @@ async def pledge_hours(
 ) -> tuple[Pledge, Outcome]:
     """Make the pledge of this ref worth `minutes`: more adds a transfer, fewer withdraws as far as the pool holds it.
 
-    Saying again what was last said changes nothing, not even after a withdrawal: a file may be imported twice.
+    Saying again what was last said changes nothing, not even after a withdrawal or the campaign's closure: a file may be
+    imported twice.
     """
     require_contributor(work.caller, contributor_id)
     campaign = await store.use_campaign(work, campaign_id)
+    if (same := await store.find_same_pledge(work, campaign_id, ref, contributor_id, minutes=minutes, note=note)) is not None:
+        return same, Outcome.UNCHANGED
     campaign.require_not_closed()
     added = await store.add_pledge(
         work, campaign_id=campaign_id, ref=ref, contributor_id=contributor_id, minutes=minutes, note=note
@@ -37,14 +41,14 @@ async def pledge_hours(
     if pledge.contributor_id != contributor_id:
         raise PledgeOfAnother(f"Pledge {ref} is another contributor's; take another ref for this one.")
     if not added and (pledge.stated_minutes, pledge.note) == (minutes, note):
-        return pledge, Outcome.UNCHANGED
+        return pledge, Outcome.UNCHANGED  # somebody said it at the same moment
     if not added:
         pledge = await store.save_next_version(work, pledge, stated_minutes=minutes, note=note)
     if minutes > pledge.minutes:
         await require_fit(work, contributor_id, part="a contributor")
         await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
     elif minutes < pledge.minutes:
-        await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {minutes} minutes")
+        await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {hours_text(minutes)}")
     return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
 
 

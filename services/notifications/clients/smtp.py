@@ -20,6 +20,12 @@ MALFORMED = (ValueError, IndexError, MessageError)
 _CONNECTION_LOST = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError)
 
 
+# The server wants a login, or another one (RFC 4954): ours to mend, not the e-mail's fault.
+_ABOUT_LOGIN = frozenset({530, 534, 535, 538})
+# A server that keeps hanging up is left alone until the next batch.
+MOST_LOSSES = 3
+
+
 class SendingFailed(Exception):
     """The e-mail did not leave. `permanent`: the server will never take it."""
 
@@ -54,6 +60,7 @@ class SmtpConnection:
         self._settings = settings
         self._client: SMTP | None = None
         self._unreachable: str | None = None
+        self._losses = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,13 +85,11 @@ class SmtpConnection:
         try:
             await client.send_message(message)
         except _CONNECTION_LOST as error:
-            self._drop()
-            raise SendingFailed(f"The connection was lost: {error!r}", permanent=False) from error
+            raise self._count_loss(error) from error
         except SMTPRecipientsRefused as error:
-            refusal = error.recipients[0]
-            raise SendingFailed(f"{refusal.code} {refusal.message}", permanent=refusal.code >= 500) from error
+            raise _refusal(error.recipients[0]) from error
         except SMTPResponseException as error:
-            raise SendingFailed(f"{error.code} {error.message}", permanent=error.code >= 500) from error
+            raise _refusal(error) from error
         except (SMTPException, ValueError) as error:
             raise SendingFailed(f"The server cannot take this message: {error}", permanent=True) from error
 
@@ -114,7 +119,20 @@ class SmtpConnection:
         self._client = client
         return client
 
+    def _count_loss(self, error: Exception) -> SendingFailed:
+        self._drop()
+        self._losses += 1
+        reason = f"The connection was lost: {error!r}"
+        if self._losses >= MOST_LOSSES:
+            self._unreachable = reason
+        return SendingFailed(reason, permanent=False)
+
     def _drop(self) -> None:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+def _refusal(error: SMTPResponseException) -> SendingFailed:
+    """What the server answered. 5xx is final (RFC 5321, section 4.2.1), unless it is about our login."""
+    return SendingFailed(f"{error.code} {error.message}", permanent=error.code >= 500 and error.code not in _ABOUT_LOGIN)
