@@ -126,7 +126,12 @@ class Gateway:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        self.start()
+        try:
+            self.start()
+        except Exception as error:
+            # Said aloud: on an exception alone, the server would go on without us.
+            await send({"type": "lifespan.startup.failed", "message": f"The gateway cannot start: {error}"})
+            return
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self.stop()

@@ -45,7 +45,9 @@ async def _ask(upstream: Upstream) -> dict[str, Any]:
             answer.stream.close()
         state: dict[str, Any] = orjson.loads(answer.body)
     except (UpstreamFailed, UpstreamTooSlow, TimeoutError) as error:
-        return {"status": "failing", "reason": str(error) or f"no answer within {ASK_TIMEOUT_SECONDS:g} seconds"}
+        # Without what follows the colon: the page is public, and addresses inside are nobody's business.
+        reason = str(error).partition(":")[0] or f"no answer within {ASK_TIMEOUT_SECONDS:g} seconds"
+        return {"status": "failing", "reason": reason}
     except orjson.JSONDecodeError:
         return {"status": "failing", "reason": f"answered {answer.status} without JSON"}
     return state | {"milliseconds": round((time.perf_counter() - started) * 1000, 1)}

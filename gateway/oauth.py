@@ -27,6 +27,7 @@ log = logging.getLogger("metis.gateway.oauth")
 ADMIN_CLIENT_ID = "instance-admin"
 CHECK_SCOPE = "clients:check"
 FORM_LIMIT_BYTES = 16 * 1024
+NAME_CHARACTERS = 300
 NO_STORE = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))  # section 5.1
 _FORM = "application/x-www-form-urlencoded"
 _TERRITORY = re.compile(TERRITORY_PATTERN, re.ASCII)
@@ -60,6 +61,8 @@ def read_request(*, content_type: str, authorization: list[str], body: bytes) ->
         raise OAuthError("invalid_request", f"Send the parameters as {_FORM}.")
     form = _read_form(body)
     client_id, client_secret = _read_client(authorization, form)
+    if len(client_id) > NAME_CHARACTERS or len(client_secret) > NAME_CHARACTERS:
+        raise refuse_client("No client has a name or a secret as long as this.")
     grant_type = form.get("grant_type")
     if grant_type is None:
         raise OAuthError("invalid_request", "The parameter grant_type is missing; send client_credentials.")
@@ -137,7 +140,7 @@ class ClientDirectory:
         if client_id == ADMIN_CLIENT_ID:
             return self._find_admin(client_secret)
         territory = client_id.partition(".")[0]
-        if not _TERRITORY.fullmatch(territory) or len(client_id) > 300 or len(client_secret) > 300:
+        if not _TERRITORY.fullmatch(territory):
             return None
         facts = await self._ask_registry(territory, client_id, client_secret, traceparent=traceparent)
         if facts is None:

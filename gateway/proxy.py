@@ -6,6 +6,9 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
+from opentelemetry import trace
+
+from gateway.answers import NOSNIFF
 from gateway.errors import Malformed, NoAnswer
 from gateway.exchange import Exchange
 from gateway.limits import Limiter
@@ -96,7 +99,7 @@ class Proxy:
         except UpstreamFailed as error:
             raise _unavailable(exchange, error) from error
         except UpstreamTooSlow as error:
-            log.warning("no answer in time: %s", error)
+            _warn(exchange, "no answer in time", error)
             raise NoAnswer(f"No answer in time from {upstream.name}.{_advice(exchange)}") from error
         except asyncio.CancelledError:
             if not watch.client_left:
@@ -195,7 +198,7 @@ async def _give_whole(exchange: Exchange, answer: Answer) -> None:
     headers = _given_back(answer)
     if answer.status not in _NO_BODY:
         headers.append((b"content-length", b"%d" % len(answer.body)))
-    headers += exchange.limit_headers
+    headers += (NOSNIFF, *exchange.limit_headers)
     exchange.status = answer.status
     await exchange.send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await exchange.send({"type": "http.response.body", "body": answer.body})
@@ -203,7 +206,7 @@ async def _give_whole(exchange: Exchange, answer: Answer) -> None:
 
 async def _give_stream(exchange: Exchange, answer: Answer, stream: Stream) -> None:
     length = [pair for pair in answer.headers if pair[0] == b"content-length"]
-    headers = [*_given_back(answer), *length, *exchange.limit_headers]
+    headers = [*_given_back(answer), *length, NOSNIFF, *exchange.limit_headers]
     exchange.status = answer.status
     try:
         await exchange.send({"type": "http.response.start", "status": answer.status, "headers": headers})
@@ -213,7 +216,7 @@ async def _give_stream(exchange: Exchange, answer: Answer, stream: Stream) -> No
     except (UpstreamFailed, UpstreamTooSlow) as error:
         # Too late for another status. The server closes the connection on an unfinished answer, so the client sees
         # that a part is missing.
-        log.warning("an answer broke off: %s", error)
+        _warn(exchange, "an answer broke off", error)
     finally:
         stream.close()
 
@@ -223,12 +226,17 @@ def _given_back(answer: Answer) -> list[Header]:
 
 
 def _unavailable(exchange: Exchange, error: UpstreamFailed) -> Unavailable:
-    log.warning("no answer: %s", error)
+    _warn(exchange, "no answer", error)
     operation = exchange.operation
     name = operation.service if operation else "A service"
     return Unavailable(
         f"{name} does not answer just now; try again in a moment.{_advice(exchange)}", headers={"retry-after": "2"}
     )
+
+
+def _warn(exchange: Exchange, what: str, error: Exception) -> None:
+    with trace.use_span(exchange.trace.as_current()):  # for the line's trace id
+        log.warning("%s: %s", what, error)
 
 
 def _advice(exchange: Exchange) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pydantic import Field, HttpUrl, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from kernel.settings import KernelSettings
 
@@ -11,6 +12,8 @@ DOCUMENT_FILE = Path(__file__).with_name("openapi.json")
 
 class GatewaySettings(KernelSettings):
     """Where the services are, the keys of the tokens, and the limits of the public door."""
+
+    model_config = SettingsConfigDict(hide_input_in_errors=True)  # a refused secret must not stand in the log
 
     registry_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8101"), description="Where the registry listens.")
     matching_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8102"), description="Where matching listens.")

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import orjson
@@ -74,8 +75,39 @@ class TestStart:
             Gateway(settings)
 
     def test_refuses_a_short_admin_secret(self, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="at least 32"):
-            make_settings(tmp_path, admin_client_secret="short")
+        with pytest.raises(ValueError, match="at least 32") as caught:
+            make_settings(tmp_path, admin_client_secret="too-short-to-be-good")
+        assert "too-short-to-be-good" not in str(caught.value)
+
+    async def test_says_that_it_cannot_start(self, tmp_path: Path) -> None:
+        gateway = Gateway(make_settings(tmp_path))
+        gateway.start = _fail  # type: ignore[method-assign]
+        told: list[dict[str, str]] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": "lifespan.startup"}
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        await gateway({"type": "lifespan"}, receive, send)
+        assert told == [{"type": "lifespan.startup.failed", "message": "The gateway cannot start: no disk"}]
+
+    async def test_takes_no_websocket(self, tmp_path: Path) -> None:
+        told: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        await Gateway(make_settings(tmp_path))({"type": "websocket"}, receive, send)
+        assert told == [{"type": "websocket.close", "code": 1008}]
+
+
+def _fail() -> None:
+    raise OSError("no disk")
 
 
 async def _lives(client: httpx2.AsyncClient) -> bool:
