@@ -1,13 +1,16 @@
 """How the command line speaks: one console, one kind of failure that says its cure."""
 
 import os
+import sys
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
 
-console = Console(highlight=False)
+# Not on a terminal (a log, a pipe): wide enough for the tables, whatever the width of nothing is taken to be.
+_WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
+console = Console(highlight=False, width=_WIDTH)
 # Progress and remarks go beside the output, so that the output can be piped.
 errors = Console(stderr=True, highlight=False)
 

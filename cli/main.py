@@ -151,7 +151,7 @@ def trace(
 
     path = file or State(state).spans
     chosen = find_trace(path, id) if id else widest_trace(read_spans(path), newest=last)
-    console.print(draw(read_spans(path, trace=chosen), width=console.width))
+    console.print(draw(read_spans(path, traces={chosen}), width=console.width))
 
 
 @app.command(rich_help_panel=OPERATE)

@@ -4,10 +4,13 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
 
 from cli.console import console, say
 from cli.stack import ADMIN_CLIENT, Stack, run_stack
 from cli.state import State
+
+T = TypeVar("T")
 
 
 @contextlib.asynccontextmanager
@@ -36,6 +39,20 @@ async def first_of(*awaitables: Awaitable[object]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def beside(work: Awaitable[T], watch: Awaitable[None]) -> T:
+    """The result of `work`, unless `watch` ends first: then its error."""
+    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(watch)
+    try:
+        await asyncio.wait([working, watching], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            watching.result()
+        return await working
+    finally:
+        for task in (working, watching):
+            task.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
 
 
 async def serve(state: State) -> None:

@@ -210,12 +210,23 @@ def _name_operations(merged: Document) -> None:
     for path, method, operation in _operations(merged):
         suffix = re.sub(r"\W", "_", path) + "_" + method
         name = operation.get("operationId", "").removesuffix(suffix) or suffix.strip("_")
+        _summarise(operation, name=name)
         if name in taken:
             name = f"{operation['x-service']}_{name}"
         if name in taken:
             raise ValueError(f"two operations of {operation['x-service']} are called {name}")
         taken.add(name)
         operation["operationId"] = name
+
+
+def _summarise(operation: Document, *, name: str) -> None:
+    """The first line of the docstring as summary, in place of the function's name, which is FastAPI's."""
+    first, _, rest = operation.get("description", "").partition("\n")
+    if first and operation.get("summary") in {None, name.replace("_", " ").title()}:
+        operation["summary"] = first.strip().removesuffix(".")
+        operation["description"] = rest.strip()
+        if not operation["description"]:
+            del operation["description"]
 
 
 def _share_problems(merged: Document) -> None:

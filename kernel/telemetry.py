@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -148,15 +149,22 @@ def traceparent_of(span: Span) -> str | None:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+def span_context_of(traceparent: str | None) -> SpanContext | None:
+    """The span that a W3C `traceparent` names; None when it is absent or malformed."""
+    if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)):
+        trace_id, span_id, flags = (int(part, 16) for part in match.groups())
+        context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+        return context if context.is_valid else None
+    return None
+
+
 def context_from(traceparent: str | None) -> Context:
     """The context that a W3C `traceparent` names; an empty one when it is absent or malformed."""
-    if traceparent and len(traceparent) == 55:
-        with contextlib.suppress(ValueError):
-            trace_id, span_id, flags = int(traceparent[3:35], 16), int(traceparent[36:52], 16), int(traceparent[53:55], 16)
-            remote = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
-            if remote.is_valid:
-                return trace.set_span_in_context(NonRecordingSpan(remote), Context())
-    return Context()
+    remote = span_context_of(traceparent)
+    return trace.set_span_in_context(NonRecordingSpan(remote), Context()) if remote else Context()
 
 
 @contextlib.contextmanager

@@ -14,9 +14,9 @@ PLEDGE_FILES = ("promesses",)
 MATCHING_FILES = ("besoins", "offres")
 
 EXTRA_MINUTES, TAKEN_BACK_MINUTES, DOUBLED_MINUTES, ADJUSTED_MINUTES = 240, 60, 300, 60
-TAKEN_BACK = "Planning réduit en décembre : une heure de moins que prévu."
+TAKEN_BACK = "Planning réduit : une heure de moins que prévu."
 DOUBLED = "Promesse saisie deux fois : le courrier et le courriel disaient la même chose."
-ADJUSTED = "L'association dispose déjà d'un bénévole comptable ; elle laisse une heure à l'enveloppe commune."
+ADJUSTED = "Accord en commission : l'association laisse une heure à l'enveloppe commune."
 
 
 async def found_territory(town: Town, *, admin_secret: str) -> None:

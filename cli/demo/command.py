@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,7 +21,7 @@ from cli.demo.town import Memory, Town
 from cli.http import AsyncClient, make_client
 from cli.stack import HOST, run_stack
 from cli.state import State
-from cli.up import first_of, stop_on_signals
+from cli.up import beside, first_of, stop_on_signals
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 WRITTEN_ON = date(2026, 11, 22)  # the day the example files are written for
@@ -34,7 +34,7 @@ class Place:
 
     url: str
     admin_secret: str
-    watch: asyncio.Future[None] | None = None
+    watch: Callable[[], Awaitable[None]]  # raises when a process of ours dies
 
 
 @dataclass(frozen=True)
@@ -82,14 +82,13 @@ async def _run(state: State, options: Options, story: Story, stopping: asyncio.E
         place = await cleanup.enter_async_context(_place(state, options, story, smtp_port=mail.port))
         hooks_url = f"http://{options.seen_as or options.host}:{partner_port}"
         http = await cleanup.enter_async_context(make_client(place.url))
-        outcome, services = await _play_and_report(
-            state, memory, place, http, story, mail=mail, partner=partner, hooks_url=hooks_url
-        )
+        playing = _play_and_report(state, memory, place, http, story, mail=mail, partner=partner, hooks_url=hooks_url)
+        outcome, services = await beside(playing, place.watch())
         figures = outcome.figures(trace_services=services, seconds=story.seconds)
         if not options.once and outcome.ok:
             _print_people(place, memory, state)
             console.print("[bold green]Métis continue de servir.[/] Arrêt : Ctrl-C")
-            await stopping.wait()
+            await first_of(place.watch(), stopping.wait())
     if not outcome.ok:
         failed = "; ".join(words for words, held in outcome.checks if not held)
         raise CliError(f"La démonstration a échoué : {failed}.", detail=json.dumps(figures), cure=f"Journaux : {state.logs}")
@@ -103,7 +102,7 @@ async def _place(state: State, options: Options, story: Story, *, smtp_port: int
         secret = os.environ.get("METIS_ADMIN_CLIENT_SECRET")
         if not secret:
             raise CliError("Le secret de l'instance manque.", cure="Donnez METIS_ADMIN_CLIENT_SECRET avec --url.")
-        yield Place(options.url.rstrip("/"), secret)
+        yield Place(options.url.rstrip("/"), secret, _watch_nothing)
         return
     environment = {
         "METIS_SMTP_HOST": options.host,
@@ -119,11 +118,12 @@ async def _place(state: State, options: Options, story: Story, *, smtp_port: int
                 story.tell("Métis", f"[yellow]{remark}[/]")
             story.tell("Métis", "PostgreSQL, quatre services et la passerelle sont prêts")
             status.stop()
-            watching = asyncio.create_task(stack.children.watch())
-            try:
-                yield Place(stack.url, stack.secrets.instance_admin_secret)
-            finally:
-                watching.cancel()
+            yield Place(stack.url, stack.secrets.instance_admin_secret, stack.children.watch)
+
+
+async def _watch_nothing() -> None:
+    """Processes that are not ours."""
+    await asyncio.Event().wait()
 
 
 async def _play_and_report(

@@ -19,8 +19,8 @@ REASONS = {
     DECLINED_BY_ASSOCIATION: "Nous cherchons quelqu'un de disponible le samedi ; nous préférons attendre une autre proposition.",
     DECLINED_BY_VOLUNTEER: "Je suis en déplacement à ces dates et ne pourrai pas tenir mon engagement.",
     DECLINED_BY_COMPANY: "Pic d'activité ce mois-ci : nous ne pouvons pas libérer notre salarié sur ce créneau.",
-    CANCELLED: "La manifestation est reportée au printemps, faute de salle ; nous reviendrons vers vous.",
-    CANCELLED_RUNNING: "Je me suis blessé au poignet et ne peux pas terminer ; ce qui est fait reste à votre disposition.",
+    CANCELLED: "Le projet est reporté au printemps ; nous reviendrons vers vous.",
+    CANCELLED_RUNNING: "Un empêchement de santé m'oblige à m'arrêter là ; ce qui est fait reste à votre disposition.",
     DISPUTED: "La seconde séance a duré une heure de moins que ce qui est indiqué.",
 }
 CORRECTION = "Relevé corrigé : la seconde séance s'est terminée une heure plus tôt."

@@ -1,15 +1,15 @@
 """Steps 4 to 6 of a campaign: needs opened, missions proposed, agreed, worked, validated."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cli.demo import fates
+from cli.demo import fates, refusals
 from cli.demo.town import Town, make_traceparent, wait_until
 from kernel.clock import local_date, utc_now
 
 Mission = dict[str, Any]
 QUALIFIED = "Vu avec l'association : tâche, durée et dates sont précisées, le lieu est confirmé."
-ROUNDS = 2
 
 
 async def open_offers(town: Town) -> None:
@@ -27,7 +27,7 @@ async def open_offers(town: Town) -> None:
     if offers:
         volunteers = len({offer["volunteer_id"] for offer in offers})
         passed = len(drafts) - len(offers)
-        town.say(f"{len(offers)} offres ouvertes par {volunteers} bénévoles" + (f" ({passed} périmées)" if passed else ""))
+        town.say(f"{len(offers)} offres ouvertes par {volunteers} bénévoles" + (f" ({passed} sont d'avant)" if passed else ""))
 
 
 def _key(path: str) -> str:
@@ -50,30 +50,34 @@ async def open_needs(town: Town) -> None:
     await town.together(open_need, wanted)
     if wanted:
         passed = len(needs) - len(wanted)
-        town.say(
-            f"{len(wanted)} besoins qualifiés avec leurs associations, puis ouverts" + (f" ({passed} périmés)" if passed else "")
-        )
+        text = f"{len(wanted)} besoins qualifiés avec leurs associations, puis ouverts"
+        town.say(text + (f" ({passed} sont d'avant)" if passed else ""))
 
 
 async def agree_missions(town: Town) -> None:
-    """Proposals for all open needs, answers of all sides; what was declined is proposed to others once more."""
-    for round_number in range(1, ROUNDS + 1):
+    """Proposals for all open needs, and answers of all sides.
+
+    Then further rounds: what was declined is proposed to others, what was refused is mended where it can be.
+    """
+    for words in ("1er tour", "2e tour", "3e tour"):
         proposals = await town.as_operator.post("/proposals", {"campaign_id": town.campaign["id"]})
         town.notes["unserved"] = proposals["unserved"]
         missions = await _missions(town, "proposed")
-        if missions:
-            town.say(f"{'1er' if round_number == 1 else '2e'} tour : {len(missions)} missions proposées")
-        await _choose_fates(town, missions, first=round_number == 1)
+        if not missions:
+            return
+        town.say(f"{words} : {len(missions)} missions proposées")
+        await _choose_fates(town, missions)
         await _prepare_people(town, missions)
         await town.together(lambda mission: _answer(town, mission), missions)
         await wait_until(lambda: _none_in(town, "agreed"), what="les réserves de crédit demandées sont décidées")
-        if missions:
-            await _say_states(town, missions)
+        await _say_states(town, missions)
+        await refusals.mend(town, {mission["id"]: mission for mission in missions})
 
 
-async def _choose_fates(town: Town, missions: list[Mission], *, first: bool) -> None:
+async def _choose_fates(town: Town, missions: list[Mission]) -> None:
+    """Once, for the first round."""
     chosen = town.memory.part("fates").setdefault(town.insee, {})
-    if first and not chosen and missions:
+    if not chosen and missions:
         grants = {grant["association_id"]: grant["minutes"] async for grant in town.as_operator.every(f"{town.path}/grants")}
         unaffordable = {m["need_id"] for m in missions if m["minutes"] > grants.get(m["association_id"], 0)}
         chosen.update(fates.choose(missions, unaffordable=unaffordable))
@@ -121,12 +125,9 @@ async def _answer(town: Town, mission: Mission) -> None:
 
 
 async def _say_states(town: Town, missions: list[Mission]) -> None:
-    counts: dict[str, int] = {}
     ids = {mission["id"] for mission in missions}
-    for mission in await _missions(town):
-        if mission["id"] in ids:
-            counts[mission["state"]] = counts.get(mission["state"], 0) + 1
-    words = {"reserved": "réservées", "declined": "déclinées", "refused": "refusées faute de crédit"}
+    counts = Counter(mission["state"] for mission in await _missions(town) if mission["id"] in ids)
+    words = {"reserved": "réservées", "declined": "déclinées", "refused": "refusées (crédit ou promesse)"}
     town.say("réponses : " + ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts))
 
 

@@ -16,6 +16,9 @@ from cli.state import State
 
 Row = dict[str, Any]
 
+_WAITING = "SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM retry)"
+_ERRANDS = " + (SELECT count(*) FROM errand WHERE due_at < now() + interval '1 minute')"
+
 
 @dataclass
 class TownOutcome:
@@ -31,6 +34,7 @@ class TownOutcome:
     refusals: list[Row]
     emails: list[Row]
     deliveries: list[Row]
+    reasons: dict[str, str]  # why a mission was declined or cancelled, by its id
 
     def missions_by_state(self) -> Counter[str]:
         return Counter(mission["state"] for mission in self.missions)
@@ -66,7 +70,10 @@ class Outcome:
 
 
 async def wait_until_quiet(state: State) -> None:
-    """Nothing is on its way any more: no event in an outbox, a queue or a retry, no e-mail, no delivery."""
+    """Nothing is on its way any more: no event in an outbox, a queue or a retry, no e-mail, no delivery.
+
+    What an interrupted run left half done is taken up again only after its lease; it is told, and not waited for.
+    """
     connections = {service: await connect(service, state) for service in SERVICES}
     bus = await _connect_bus(state)
     seen: list[int] = []
@@ -74,9 +81,7 @@ async def wait_until_quiet(state: State) -> None:
     async def is_quiet() -> bool:
         waiting = 0
         for service, connection in connections.items():
-            errands = ", (SELECT count(*) FROM errand)" if service == "notifications" else ", 0"
-            row: Any = await connection.fetchrow(f"SELECT (SELECT count(*) FROM outbox), (SELECT count(*) FROM retry){errands}")
-            waiting += sum(map(int, row))
+            waiting += int(await connection.fetchval(_WAITING + (_ERRANDS if service == "notifications" else "")))
         if bus is not None:
             return waiting + int(await bus.fetchval("SELECT count(*) FROM message")) == 0
         # RabbitMQ keeps its queues to itself: quiet when nobody has handled anything new since the last look.
@@ -110,18 +115,31 @@ async def read_town(town: Town) -> TownOutcome:
     officer = town.as_officer
     grants = await officer.everything(f"{town.path}/grants")
     proposals = [await officer.get(f"{town.path}/grant-proposals/{id}") for id in dict.fromkeys(g["proposal_id"] for g in grants)]
+    missions = await officer.everything("/missions")
     return TownOutcome(
         town=town,
         grants=grants,
         lines={line["association_id"]: line for proposal in proposals for line in proposal["lines"]},
         needs=await officer.everything("/needs"),
-        missions=await officer.everything("/missions"),
+        missions=missions,
         statements=await read_statements(town),
         books=await officer.get(f"{town.path}/books"),
         refusals=await officer.everything(f"{town.path}/refusals"),
         emails=await officer.everything("/emails"),
         deliveries=await town.session(PARTNER).everything(f"/webhooks/{town.notes['webhook']}/deliveries"),
+        reasons=await _read_reasons(town, missions),
     )
+
+
+async def _read_reasons(town: Town, missions: list[Row]) -> dict[str, str]:
+    """Why a mission did not take place, from its history."""
+
+    async def read(mission: Row) -> tuple[str, str]:
+        detail = await town.as_officer.get(f"/missions/{mission['id']}")
+        reasons = [step["reason"] for step in detail["history"] if step["reason"]]
+        return mission["id"], reasons[-1] if reasons else ""
+
+    return dict(await town.together(read, [mission for mission in missions if mission["state"] in {"declined", "cancelled"}]))
 
 
 async def _count_events(state: State) -> tuple[int, int]:
@@ -149,7 +167,10 @@ def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
         ("chaque relevé concorde avec les dotations et les missions", all(map(_statements_agree, outcome.towns))),
         ("au moins une mission a été refusée faute de crédit", any(town.refusals for town in outcome.towns)),
         ("aucune mission n'est restée en suspens", not any(_stuck(town) for town in outcome.towns)),
-        (f"{sent} courriels partis, tous reçus par le serveur SMTP", 0 < sent == len(emails) <= outcome.mails_received),
+        (
+            _tell_emails(emails, sent=sent),
+            0 < sent <= outcome.mails_received and all(email["state"] != "failed" for email in emails),
+        ),
         (
             f"{len(deliveries)} webhooks livrés, toutes les signatures vérifiées",
             not partner.refused and {delivery["event_id"] for delivery in deliveries} == set(partner.verified),
@@ -157,6 +178,12 @@ def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
         (f"{len(outcome.attempts)} tentatives d'un territoire à l'autre, toutes refusées", bool(outcome.attempts)),
         ("aucun événement en échec", outcome.dead_letters == 0),
     ]
+
+
+def _tell_emails(emails: list[Row], *, sent: int) -> str:
+    waiting = sum(1 for email in emails if email["state"] == "waiting")
+    text = f"{sent} courriels partis, tous reçus par le serveur SMTP"
+    return text + (f" ({waiting} interrompus par un arrêt seront repris dans la demi-heure)" if waiting else "")
 
 
 def _balanced(town: TownOutcome) -> bool:

@@ -131,12 +131,12 @@ def _print_missions(console: Console, outcome: TownOutcome) -> None:
         "Remarque",
         right=("Convenu", "Servi"),
     )
-    refusals = {refusal["mission_id"]: refusal["reason"] for refusal in outcome.refusals}
+    refusals = {refusal["mission_id"]: _refusal(refusal) for refusal in outcome.refusals}
     town = outcome.town
     for mission in sorted(
         outcome.missions, key=lambda mission: (mission["state"] != "closed", mission["state"], mission["title"])
     ):
-        remark = refusals.get(mission["id"], "")
+        remark = refusals.get(mission["id"]) or outcome.reasons.get(mission["id"], "")
         served = mission["served_minutes"]
         if mission["state"] == "closed" and served is not None and served < mission["minutes"]:
             remark = f"{hours(mission['minutes'] - served)} rendues"
@@ -145,10 +145,15 @@ def _print_missions(console: Console, outcome: TownOutcome) -> None:
         table.add_row(
             _short(mission["title"]), _short(town.actor_name(mission["association_id"]), 28),
             _short(town.person_name(mission["volunteer_id"]), 22), hours(mission["minutes"]), hours(served or 0),
-            _word(mission["state"]), f"[dim]{escape(remark[:90])}[/]",
+            _word(mission["state"]), f"[dim]{escape(remark)}[/]",
         )  # fmt: skip
     console.print(table)
     console.print(f"[dim]{summary}[/]")
+
+
+def _refusal(refusal: dict[str, Any]) -> str:
+    lacking = "de crédit" if refusal["code"] == "not-enough-credit" else "à la promesse du contributeur"
+    return f"il manque {hours(refusal['missing_minutes'])} {lacking}"
 
 
 def _short(text: str, length: int = LONGEST_TITLE) -> str:
@@ -213,17 +218,18 @@ def _print_attempts(console: Console, outcome: Outcome) -> None:
 def _print_trace(console: Console, traces: Sequence[str], spans: Path) -> list[str]:
     """The waterfall of the validation that went through the most processes."""
     console.rule("[bold]Une mission, de la validation au webhook")
-    wanted = set(traces)
     by_trace: dict[str, list[Any]] = {}
-    for span in read_spans(spans) if spans.exists() else []:
-        if span.trace in wanted:
-            by_trace.setdefault(span.trace, []).append(span)
+    for span in read_spans(spans, traces=set(traces)) if spans.exists() else []:
+        by_trace.setdefault(span.trace, []).append(span)
     if not by_trace:
         console.print("[dim]Pas de traces locales : elles sont chez le collecteur OTLP.[/]")
         return []
-    chosen = max(by_trace.values(), key=lambda found: (len(services_of(found)), len(found)))
+    # Of those that went through the most processes to the most people, the quickest: its bars can be seen.
+    widest = max((len(services_of(found)), len(found)) for found in by_trace.values())
+    best = [found for found in by_trace.values() if (len(services_of(found)), len(found)) >= (widest[0], widest[1] - 2)]
+    chosen = min(best, key=lambda found: max(span.end_ns for span in found) - min(span.start_ns for span in found))
     console.print(draw(chosen, width=console.width, limit=40))
-    console.print(f"[dim]Une autre : metis trace ID ; par exemple {traces[0][:12]}[/]")
+    console.print(f"[dim]Les autres : metis trace ID, par exemple metis trace {traces[0][:12]}[/]")
     return services_of(chosen)
 
 

@@ -107,10 +107,11 @@ class Town:
         return self.session(self.manager_of(actor_id)["ref"])
 
     def manager_of(self, actor_id: str) -> dict[str, Any]:
-        for member in self.members.values():
-            if member["actor_id"] == actor_id and {"association", "company"} & set(member["roles"]):
-                return member
-        raise CliError(f"Personne n'agit pour {self.actors[actor_id]['name']}.", cure="Ajoutez un responsable dans membres.csv.")
+        people = [member for member in self.members.values() if member["actor_id"] == actor_id]
+        managers = [member for member in people if {"association", "company"} & set(member["roles"])]
+        if not managers:
+            raise CliError(f"Personne n'agit pour {self.actor_name(actor_id)}.", cure="Ajoutez un responsable dans membres.csv.")
+        return min(managers, key=lambda member: member["ref"])
 
     @property
     def officer(self) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class Town:
         return self._first("operator")
 
     def _first(self, role: str) -> dict[str, Any]:
-        return next(member for member in self.members.values() if role in member["roles"])
+        return min((member for member in self.members.values() if role in member["roles"]), key=lambda member: member["ref"])
 
     @property
     def as_officer(self) -> Session:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from kernel.bus.transport import EXCHANGE, Outgoing, Transport
 from kernel.database import Database
 from kernel.jobs import Leadership
-from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, tracer
+from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, span_context_of, tracer
 
 log = logging.getLogger("metis.bus.relay")
 
@@ -117,22 +117,30 @@ class Relay:
         return staying
 
     def _trace(self, rows: Sequence[asyncpg.Record], failed: dict[Any, str], *, started_ns: int) -> None:
-        for row in rows:
-            span = tracer().start_span(
-                f"send {row['type']}",
-                context=context_from(row["traceparent"]),
-                kind=SpanKind.PRODUCER,
-                start_time=started_ns,
-                attributes={
-                    "messaging.system": self._transport.system,
-                    "messaging.operation.type": "send",
-                    "messaging.destination.name": EXCHANGE,
-                    "messaging.message.id": str(row["event_id"]),
-                },
-            )
-            if reason := failed.get(row["event_id"]):
-                span.set_status(Status(StatusCode.ERROR, reason))
-            span.end()
+        """A span for the sending. One event's is a child in its trace; a batch's has a link to each of its traces
+        (semantic conventions for messaging: the message itself carries the span that created it)."""
+        first = rows[0]
+        alone = len(rows) == 1
+        attributes: dict[str, str | int] = {
+            "messaging.system": self._transport.system,
+            "messaging.operation.type": "send",
+            "messaging.destination.name": EXCHANGE,
+        }
+        if alone:
+            attributes["messaging.message.id"] = str(first["event_id"])
+        else:
+            attributes["messaging.batch.message_count"] = len(rows)
+        span = tracer().start_span(
+            f"send {first['type'] if alone else EXCHANGE}",
+            context=context_from(first["traceparent"] if alone else None),
+            links=[] if alone else [Link(context) for row in rows if (context := span_context_of(row["traceparent"]))],
+            kind=SpanKind.PRODUCER,
+            start_time=started_ns,
+            attributes=attributes,
+        )
+        if failed:
+            span.set_status(Status(StatusCode.ERROR, f"{len(failed)} of {len(rows)}: {next(iter(failed.values()))}"))
+        span.end()
 
 
 def _waves(rows: Sequence[asyncpg.Record]) -> list[list[asyncpg.Record]]:

@@ -43,7 +43,7 @@ class Delivery:
 
 class Subscription(Protocol):
     async def next_batch(self, limit: int) -> list[Delivery]:
-        """Wait for at least one delivery; return those at hand, oldest first. Raises TransportLost."""
+        """Wait for at least one delivery; return those at hand, oldest first, about `limit`. Raises TransportLost."""
         ...
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:

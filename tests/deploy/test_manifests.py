@@ -16,6 +16,7 @@ BASE, SCEAUX = KUSTOMIZATIONS
 # The oldest Kubernetes that has all we use (`sleep` before the end of a container), and the newest known here.
 KUBERNETES = ("1.30.0", kubernetes_validate.latest_version())
 SERVICES = ("registry", "matching", "credits", "notifications")
+AT_REST = "tools"  # serves nothing, and nobody unless it is scaled up by hand
 
 
 def name_of(item: Object) -> str:
@@ -24,6 +25,10 @@ def name_of(item: Object) -> str:
 
 def every(kind: str, objects: list[Object]) -> dict[str, Object]:
     return {item["metadata"]["name"]: item for item in objects if item["kind"] == kind}
+
+
+def servers(objects: list[Object]) -> list[Object]:
+    return [item for name, item in every("Deployment", objects).items() if name != AT_REST]
 
 
 @pytest.fixture(params=KUSTOMIZATIONS, ids=lambda folder: folder.name)
@@ -64,7 +69,7 @@ class TestSchemas:
 class TestPods:
     def test_all_the_workloads_are_there(self) -> None:
         names = {item["metadata"]["name"] for item in workloads(manifests.read_files(BASE))}
-        assert names == {*SERVICES, "gateway", "migrate", "collector"}
+        assert names == {*SERVICES, "gateway", "migrate", "collector", AT_REST}
 
     def test_every_container_requests_and_is_limited(self, objects: list[Object]) -> None:
         for workload in workloads(objects):
@@ -104,7 +109,7 @@ class TestPods:
             assert tag and tag != "latest", image
 
     def test_every_server_is_probed_and_drained(self, objects: list[Object]) -> None:
-        for deployment in every("Deployment", objects).values():
+        for deployment in servers(objects):
             (container,) = deployment["spec"]["template"]["spec"]["containers"]
             assert {"livenessProbe", "readinessProbe"} <= set(container), name_of(deployment)
             assert container["lifecycle"]["preStop"], name_of(deployment)
@@ -119,7 +124,7 @@ class TestPods:
             assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0, name_of(deployment)
 
     def test_selectors_match_their_pods(self, objects: list[Object]) -> None:
-        for deployment in every("Deployment", objects).values():
+        for deployment in servers(objects):
             labels = deployment["spec"]["template"]["metadata"]["labels"].items()
             assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
             service = every("Service", objects)[deployment["metadata"]["name"]]

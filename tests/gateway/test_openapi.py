@@ -27,7 +27,10 @@ def make_service_document(tag: str, *, fields: dict[str, Any] | None = None) -> 
 
     @router.post(f"/{tag}-boxes", status_code=201, **allow(f"{tag}:write", Role.OFFICER))
     async def write_box(body: item) -> box:
-        """Write a box."""
+        """Write a box.
+
+        All of it, at once.
+        """
         raise NotImplementedError
 
     @router.patch(f"/{tag}-boxes/{{box_id}}", **allow(f"{tag}:write", Role.OFFICER))
@@ -96,6 +99,12 @@ class TestMergeDocuments:
         merged = merge_documents({tag: make_service_document(tag) for tag in ("registry", "matching")})
         ids = [item[method]["operationId"] for item in merged["paths"].values() for method in item]
         assert ids == ["list_boxes", "write_box", "edit_box", "matching_list_boxes", "matching_write_box", "matching_edit_box"]
+
+    def test_the_docstrings_first_line_is_the_summary(self) -> None:
+        merged = merge_documents({"registry": make_service_document("registry")})
+        operation = merged["paths"][f"{BASE}/registry-boxes"]["post"]
+        assert operation["summary"] == "Write a box"
+        assert operation["description"] == "All of it, at once."
 
     def test_what_is_internal_or_outside_v1_stays_out(self) -> None:
         document = make_service_document("registry")

@@ -65,12 +65,12 @@ class TestHealth:
 
 class TestMetrics:
     async def test_counts_requests_by_route_and_not_by_address(self, door: Door) -> None:
-        await door.call("GET", "/needs/0190")
+        await door.call("GET", "/needs/this-very-one")
         await door.client.get("/nowhere/at/all")
         text = (await door.client.get("/metrics")).text
         assert 'route="/v1/territories/{territory}/needs/{need_id}",service="gateway",status="200"' in text
         assert 'route="unmatched",service="gateway",status="404"' in text
-        assert "0190" not in text
+        assert "this-very-one" not in text
         assert "nowhere" not in text
 
 
@@ -115,7 +115,7 @@ class TestDocs:
             page.count('Who may call it: scope <code>matching:write</code>; officer (<span lang="fr">agent de la commune</span>)')
             == 2
         )
-        assert "List the boxes." in page
+        assert "List the boxes" in page
         assert '<h2 id="presentation">Présentation</h2>' in page
         assert 'href="#schema-Item"' in page
         assert 'id="schema-Item"' in page
