@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
 console = Console(highlight=False, width=_WIDTH)
 # Progress and remarks go beside the output, so that the output can be piped.
-errors = Console(stderr=True, highlight=False)
+errors = Console(stderr=True, highlight=False, width=_WIDTH)
 
 
 class CliError(Exception):

@@ -92,6 +92,8 @@ class PostgresSubscription:
         self._wake = asyncio.Event()
 
     async def listen(self) -> None:
+        # A mark or a deletion that a crash forgets only delivers an event again, which the inbox knows.
+        await self._connection.execute("SET synchronous_commit = off")
         await self._connection.add_listener("metis_bus", self._on_notify)
 
     def _on_notify(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
