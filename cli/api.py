@@ -11,6 +11,8 @@ from cli.console import CliError
 from cli.http import AsyncClient, HTTPError, Response
 
 TRIES = 9
+# Too many requests; a part of the platform is away, or did not answer in time.
+AGAIN = frozenset({429, 502, 503, 504})
 LONGEST_PAUSE_SECONDS = 20.0
 # Refreshed a little early, so that no request leaves with a token about to expire.
 TOKEN_MARGIN_SECONDS = 30.0
@@ -41,7 +43,7 @@ def _problem_of(response: Response) -> dict[str, Any]:
 class Session:
     """A person or a program at the API of one territory. Its token is fetched at the first request and kept.
 
-    Requests are tried again while the platform says 429 or 503 or the line breaks, if repeating them is harmless:
+    Requests are tried again while the platform is busy or away or the line breaks, if repeating them is harmless:
     reads, PUT and DELETE always, POST and PATCH with an idempotency key.
     """
 
@@ -114,7 +116,7 @@ class Session:
                 continue
             if response.status_code == 401 and attempt == 1:
                 self._token = ""  # withdrawn or expired early: sign in once more
-            elif response.status_code in {429, 503} and not last:
+            elif response.status_code in AGAIN and not last:
                 await asyncio.sleep(_pause_seconds(attempt, asked=response.headers.get("retry-after")))
             elif response.is_success:
                 return response
@@ -144,7 +146,7 @@ class Session:
                 self._token = answer["access_token"]
                 self._expires = time.monotonic() + float(answer.get("expires_in", 60)) - TOKEN_MARGIN_SECONDS
                 return
-            if response.status_code not in {429, 503} or attempt == TRIES:
+            if response.status_code not in AGAIN or attempt == TRIES:
                 break
             await asyncio.sleep(_pause_seconds(attempt, asked=response.headers.get("retry-after")))
         raise self._not_let_in(response)

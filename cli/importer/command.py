@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from cli.api import Session
@@ -56,7 +57,7 @@ def _send(folder: Folder, *, url: str, client_id: str, client_secret: str) -> li
         except KeyboardInterrupt:
             done = sum(total(importer.results, outcome) for outcome in ("created", "changed", "unchanged")) if importer else 0
             errors.print(f"Interrompu : {done} lignes étaient passées, chacune entière. Relancez la même commande pour la suite.")
-            raise
+            raise typer.Exit(130) from None
 
 
 class ImportProgress:

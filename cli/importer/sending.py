@@ -14,9 +14,7 @@ from cli.importer.reading import Reject
 PARALLEL = 8
 # Services hear of each other's news through events, a moment later: what is not known yet is asked again.
 LAG_SECONDS = 20.0
-NOT_KNOWN_YET = frozenset(
-    {"not-found", "unknown-actor", "unknown-association", "unknown-campaign", "unknown-member", "not-known-yet"}
-)
+NOT_KNOWN_YET = frozenset({"not-known-yet"})
 LISTS = {ACTOR: "/actors", MEMBER: "/members", CAMPAIGN: "/campaigns"}
 FILE_OF = {ACTOR: "acteurs.csv", MEMBER: "membres.csv", CAMPAIGN: "campagne.csv", CONTRIBUTOR: "acteurs.csv ni membres.csv"}
 
