@@ -53,6 +53,7 @@ class Story:
 
     def __init__(self) -> None:
         self.started = time.monotonic()
+        self.told = False  # to the end, report and all
 
     @property
     def seconds(self) -> float:
@@ -67,6 +68,8 @@ async def run(state: State, options: Options) -> None:
     story = Story()
     async with stop_on_signals() as stopping:
         await first_of(_run(state, options, story, stopping), stopping.wait())
+    if not story.told:
+        raise CliError("Interrompu avant la fin.", cure="Relancez la même commande : elle reprendra où elle en était.")
 
 
 async def _run(state: State, options: Options, story: Story, stopping: asyncio.Event) -> None:
@@ -84,6 +87,7 @@ async def _run(state: State, options: Options, story: Story, stopping: asyncio.E
         http = await cleanup.enter_async_context(make_client(place.url))
         playing = _play_and_report(state, memory, place, http, story, mail=mail, partner=partner, hooks_url=hooks_url)
         outcome, services = await beside(playing, place.watch())
+        story.told = True
         figures = outcome.figures(trace_services=services, seconds=story.seconds)
         if not options.once and outcome.ok:
             _print_people(place, memory, state)

@@ -104,16 +104,7 @@ async def _answer(town: Town, mission: Mission) -> None:
     """Each side says yes, or one says no with its reason. A fate is for the first proposal alone."""
     path = f"/missions/{mission['id']}"
     fate = _fate(town, mission)
-    declined = town.memory.part("declined").setdefault(town.insee, [])
-    if fate in fates.DECLINES and mission["need_id"] not in declined:
-        decliner = {
-            fates.DECLINED_BY_ASSOCIATION: town.as_manager(mission["association_id"]),
-            fates.DECLINED_BY_VOLUNTEER: town.as_member(mission["volunteer_id"]),
-            fates.DECLINED_BY_COMPANY: town.as_manager(mission["company_id"]) if mission["company_id"] else None,
-        }[fate]
-        assert decliner is not None
-        await decliner.post(f"{path}/decline", {"reason": fates.REASONS[fate]}, key=_key(f"{path}/decline"))
-        declined.append(mission["need_id"])
+    if fate in fates.DECLINES and await _decline(town, mission, fate):
         return
     waiting = set(mission["awaited"])
     if "volunteer" in waiting:
@@ -122,6 +113,23 @@ async def _answer(town: Town, mission: Mission) -> None:
         await town.as_manager(mission["association_id"]).post(f"{path}/acceptance", key=_key(f"{path}/acceptance-association"))
     if "company" in waiting:
         await town.as_manager(mission["company_id"]).post(f"{path}/approval", key=_key(f"{path}/approval"))
+
+
+async def _decline(town: Town, mission: Mission, fate: str) -> bool:
+    """Whether it was declined: once for a need, and by a company only where one is asked."""
+    done = town.memory.part("declined")
+    decliners = {
+        fates.DECLINED_BY_ASSOCIATION: lambda: town.as_manager(mission["association_id"]),
+        fates.DECLINED_BY_VOLUNTEER: lambda: town.as_member(mission["volunteer_id"]),
+        fates.DECLINED_BY_COMPANY: lambda: town.as_manager(mission["company_id"]),
+    }
+    if mission["need_id"] in done or (fate == fates.DECLINED_BY_COMPANY and mission["company_id"] is None):
+        return False
+    done[mission["need_id"]] = fate
+    town.memory.save()
+    path = f"/missions/{mission['id']}/decline"
+    await decliners[fate]().post(path, {"reason": fates.REASONS[fate]}, key=_key(path))
+    return True
 
 
 async def _say_states(town: Town, missions: list[Mission]) -> None:

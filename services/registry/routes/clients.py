@@ -47,7 +47,7 @@ async def get_clients(work: InWork, page: OnePage) -> Page[ClientOut]:
 
 @router.delete("/clients/{client_id}", status_code=204, **allow("registry:write", Role.OFFICER, Role.INSTANCE_ADMIN))
 async def delete_client(work: InWork, client_id: NamedClient) -> None:
-    """Withdraw an OAuth client; its tokens end within minutes."""
+    """Withdraw an OAuth client; it gets no more tokens; one it already holds lasts until it expires (an hour at most)."""
     await use_cases.withdraw_client(work, client_id)
 
 
