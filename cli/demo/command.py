@@ -14,7 +14,8 @@ from rich.table import Table
 
 from cli.console import CliError, console
 from cli.demo import campaign, closing, missions, neighbours
-from cli.demo.outcome import Outcome, read_outcome, wait_until_quiet
+from cli.demo.outcome import Outcome, read_outcome
+from cli.demo.quiet import wait_until_quiet
 from cli.demo.receivers import MailServer, Partner, serve_partner
 from cli.demo.report import print_report
 from cli.demo.town import Memory, Town

@@ -44,7 +44,7 @@ async def list_inbox(
     return await fetch_page(work, query, by=notice.c.id, page=page, shape=lambda row: NoticeOut.of(messages.notice_from(row)))
 
 
-@router.post("/inbox/{id}/reading", **allow("notifications:write", *EVERYONE))
+@router.post("/inbox/{id}/reading", **allow("notifications:read", *EVERYONE))
 async def read_notice(work: InWork, id: UUID) -> NoticeOut:
     """Mark a notice as read."""
     return NoticeOut.of(await inbox.read_notice(work, id))

@@ -55,7 +55,7 @@ SCOPES_OF_ROLE: Mapping[ClientRole, frozenset[str]] = {
     ClientRole.COMPANY: _CONTRIBUTOR_SCOPES,
     ClientRole.VOLUNTEER: _CONTRIBUTOR_SCOPES,
     ClientRole.AUDITOR: READS,
-    ClientRole.PARTNER: READS | {"webhooks:manage", "notifications:write"},
+    ClientRole.PARTNER: READS | {"webhooks:manage"},
     ClientRole.INSTANCE_ADMIN: _TOWN_SCOPES | {"instance:admin"},
     ClientRole.GATEWAY: frozenset({"clients:check"}),
 }

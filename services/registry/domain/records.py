@@ -241,6 +241,8 @@ def check_member_roles(facts: MemberFacts, *, before: MemberFacts | None, by_off
 
 def fold(text: str) -> str:
     """A text as people search it: without case, accents and ligatures, blanks single."""
-    text = text.casefold().replace("œ", "oe").replace("æ", "ae")
-    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
-    return " ".join(plain.split())
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    bare = "".join(char for char in decomposed if not unicodedata.combining(char))
+    # Folded again: what stood in another form of a letter (mathematical capitals, say) has shown its case only now.
+    plain = unicodedata.normalize("NFKD", bare.casefold()).replace("œ", "oe").replace("æ", "ae")
+    return " ".join("".join(char for char in plain if not unicodedata.combining(char)).split())
