@@ -30,8 +30,16 @@ class MailServer:
     async def start(self, host: str, port: int) -> None:
         from aiosmtpd.smtp import SMTP
 
-        loop = asyncio.get_running_loop()
-        self._server = await _listen(loop, lambda: SMTP(self, hostname="metis-demo", enable_SMTPUTF8=True), host, port)
+        def make_protocol() -> Any:
+            return SMTP(self, hostname="metis-demo", enable_SMTPUTF8=True)
+
+        try:
+            self._server = await asyncio.get_running_loop().create_server(make_protocol, host, port)
+        except OSError as error:
+            raise CliError(
+                f"Le serveur SMTP de la démonstration ne peut pas écouter sur {host}:{port} : {error}.",
+                cure="Choisissez un autre port avec --smtp-port (et METIS_SMTP_PORT de la plateforme), ou une autre adresse.",
+            ) from error
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd's name)
@@ -48,14 +56,6 @@ class MailServer:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-
-
-async def _listen(loop: asyncio.AbstractEventLoop, protocol: Any, host: str, port: int) -> asyncio.Server:
-    """On the wanted port, else (when none in particular is needed) on a free one."""
-    try:
-        return await loop.create_server(protocol, host, port)
-    except OSError:
-        return await loop.create_server(protocol, host, 0)
 
 
 @dataclass

@@ -56,9 +56,12 @@ def queue_arguments(service: str) -> dict[str, Any]:
 class RabbitTransport:
     """One publishing connection, and one for each subscription: a blocked publisher never stalls a consumer."""
 
-    def __init__(self, url: str, *, name: str, confirm_timeout_seconds: float = CONFIRM_TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, url: str, *, name: str, exchange: str = EXCHANGE, confirm_timeout_seconds: float = CONFIRM_TIMEOUT_SECONDS
+    ) -> None:
         self._url = url
         self._name = name
+        self._exchange = exchange
         self._confirm_timeout_seconds = confirm_timeout_seconds
         self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
@@ -89,7 +92,7 @@ class RabbitTransport:
         try:
             confirmation = await channel.basic_publish(
                 b"\n".join(message.body for message in parcel),
-                exchange=EXCHANGE,
+                exchange=self._exchange,
                 routing_key=first.type,
                 mandatory=True,
                 wait=False,
@@ -114,7 +117,7 @@ class RabbitTransport:
             await self._drop_publisher()
             self._connection = await self._connect("publisher")
             channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-            await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
             self._channel = cast(Channel, await channel.get_underlay_channel())
         return self._channel
 
@@ -138,7 +141,7 @@ class RabbitTransport:
             connection = await self._connect("consumer")
             channel = await connection.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=PREFETCH)
-            exchange = await channel.declare_exchange(EXCHANGE, aio_pika.ExchangeType.TOPIC, durable=True)
+            exchange = await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
             await channel.declare_queue(f"{queue_name(service)}.dead", durable=True, arguments={"x-queue-type": "quorum"})
             queue = await channel.declare_queue(queue_name(service), durable=True, arguments=queue_arguments(service))
             for pattern in patterns:

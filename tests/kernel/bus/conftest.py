@@ -40,7 +40,9 @@ class World:
         name = self.name(service)
         if name not in self.databases:
             self.databases[name] = await make_bare_database(self.admin_url, f"metis_bus_{name}", KERNEL_DDL + EFFECT_DDL)
-        node = Node(name, Database(self.databases[name], service=name, pool_size=4), make_transport(self.bus_url), **options)
+        node = Node(
+            name, Database(self.databases[name], service=name, pool_size=4), make_transport(self.bus_url, service=name), **options
+        )
         self.nodes.append(node)
         return node
 

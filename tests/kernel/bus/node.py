@@ -30,10 +30,13 @@ class ThingHappened(Event):
     number: int
 
 
-def make_transport(url: str, *, name: str = "test") -> Transport:
-    """By the URL's scheme; with short patience, so that tests of a stall are short."""
+def make_transport(url: str, *, service: str) -> Transport:
+    """By the URL's scheme; with short patience, so that tests of a stall are short.
+
+    The exchange is the test's own (a service is called `name_process_test`), for other tests' queues hear everything.
+    """
     if url.startswith("amqp"):
-        return RabbitTransport(url, name=name, confirm_timeout_seconds=1.5)
+        return RabbitTransport(url, name=service, exchange=f"metis.test.{service.partition('_')[2]}", confirm_timeout_seconds=1.5)
     return PostgresTransport(url, command_timeout_seconds=1.5)
 
 
@@ -127,7 +130,7 @@ async def main(mode: str, service: str, database_url: str, bus_url: str) -> None
         if number == 13:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    transport = make_transport(bus_url)
+    transport = make_transport(bus_url, service=service)
     database = Database(database_url, service=service, pool_size=4)
     node = Node(service, database, DyingTransport(transport) if mode == "relay-die" else transport, on_thing=die_at_13)
     node.start(consume=mode != "relay-die", relay=mode != "consume-die")

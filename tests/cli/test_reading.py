@@ -1,0 +1,81 @@
+"""CSV files as spreadsheets write them, and the rejects file that a person corrects."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.console import CliError
+from cli.importer.reading import Reject, read_sheet, rejects_path, write_rejects
+
+
+def make_file(folder: Path, content: bytes | str, *, name: str = "acteurs.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+class TestReadSheet:
+    @pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
+    @pytest.mark.parametrize("separator", [",", ";"])
+    @pytest.mark.parametrize("end", ["\n", "\r\n"])
+    def test_reads_what_spreadsheets_write(self, tmp_path: Path, begin: bytes, separator: str, end: str) -> None:
+        text = end.join([separator.join(["Ref", " nom "]), separator.join(["a-1", '"Élan, vital; oui"']), ""])
+        sheet = read_sheet(make_file(tmp_path, begin + text.encode()))
+        assert sheet.header == ("ref", "nom")
+        assert [line.cells for line in sheet.lines] == [{"ref": "a-1", "nom": "Élan, vital; oui"}]
+
+    def test_numbers_lines_as_an_editor_does(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, 'ref,nom\na,"deux\nlignes"\n\n,\nb,une\n'))
+        assert [(line.number, line["ref"]) for line in sheet.lines] == [(2, "a"), (6, "b")]
+
+    def test_rejects_rows_of_another_shape_and_keeps_the_rest(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b,c\nd\ne,f\n"))
+        assert [(reject.line, reject.problem) for reject in sheet.rejects] == [
+            (2, "3 cellules au lieu de 2"),
+            (3, "1 cellules au lieu de 2"),
+        ]
+        assert [line["ref"] for line in sheet.lines] == ["e"]
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"", "est vide"),
+            (b"ref,nom\na,\xe9t\xe9\n", "ligne 2 : ce fichier n'est pas en UTF-8"),
+            (b"ref,nom,Ref\n", "deux fois"),
+            (b'ref,nom\na,"jamais ferm\xc3\xa9\n', "guillemets mal fermés"),
+        ],
+    )
+    def test_says_why_a_file_cannot_be_read_and_the_cure(self, tmp_path: Path, content: bytes, said: str) -> None:
+        with pytest.raises(CliError, match=said) as refusal:
+            read_sheet(make_file(tmp_path, content))
+        assert refusal.value.cure
+
+
+class TestWriteRejects:
+    def test_gives_back_the_row_with_line_column_and_reason(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, "ref;nom\na;b\nc;d;e\n"))
+        rejects = [*sheet.rejects, Reject("acteurs.csv", 2, "nom", "b", "trop court", "écrivez plus")]
+        target = write_rejects(sheet, rejects)
+        assert target == tmp_path / "acteurs.rejects.csv"
+        assert target.read_text("utf-8-sig").splitlines() == [
+            "ref;nom;ligne;colonne;raison",
+            'a;b;2;nom;"nom : trop court ; écrivez plus"',
+            'c;d;3;;"3 cellules au lieu de 2 ; mettez entre guillemets le texte qui contient un point-virgule"',
+        ]
+
+    def test_can_be_corrected_and_read_again(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b\n"))
+        first = write_rejects(sheet, [Reject("acteurs.csv", 2, "nom", "b", "x", "y")])
+        assert first is not None
+        again = read_sheet(first)
+        assert again.lines[0]["nom"] == "b"
+        assert rejects_path(first) == first
+        second = write_rejects(again, [Reject(first.name, 2, "nom", "b", "z", "")])
+        assert second is not None
+        assert second.read_text("utf-8-sig").splitlines() == ["ref,nom,ligne,colonne,raison", "a,b,2,nom,nom : z"]
+
+    def test_removes_an_old_one_when_all_went_in(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b\n"))
+        write_rejects(sheet, [Reject("acteurs.csv", 2, "nom", "b", "x", "y")])
+        assert write_rejects(sheet, []) is None
+        assert list(tmp_path.iterdir()) == [sheet.path]
