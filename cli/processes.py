@@ -62,6 +62,10 @@ class Children:
             )  # fmt: skip
         self._listening = asyncio.create_task(self._listen(), name="nursery")
 
+    @property
+    def nursery_pid(self) -> int | None:
+        return self._nursery.pid if self._nursery else None
+
     def spawn(self, child: Child, factory: str, *, environment: Mapping[str, str], waits: bool = False) -> None:
         """Fork a process that serves `factory`; with `waits`, it imports at once and serves when the gate opens."""
         self.all[child.name] = child

@@ -91,7 +91,7 @@ async def _run(state: State, options: Options, story: Story, stopping: asyncio.E
         story.told = True
         figures = outcome.figures(trace_services=services, seconds=story.seconds)
         if not options.once and outcome.ok:
-            _print_people(place, memory, state)
+            _print_people(place, memory, state, outcome.towns[0].town)
             console.print("[bold green]Métis continue de servir.[/] Arrêt : Ctrl-C")
             await first_of(place.watch(), stopping.wait())
     if not outcome.ok:
@@ -187,17 +187,30 @@ async def play(town: Town, partner: Partner, *, admin_secret: str, hooks_url: st
     await closing.close_campaign(town)
 
 
-def _print_people(place: Place, memory: Memory, state: State) -> None:
-    """Addresses, and the credentials of some of the people; all are in the state."""
+ROLES = {
+    "officer": "agent de la ville",
+    "operator": "opérateur",
+    "association": "responsable d'association",
+    "company": "référent d'entreprise",
+    "volunteer": "bénévole",
+}
+
+
+def _print_people(place: Place, memory: Memory, state: State, town: Town) -> None:
+    """Addresses, and the credentials of one person for each role; all are in the state."""
     clients = memory.part("clients")
-    table = Table(title="Pour continuer à leur place (client OAuth 2, secret)", title_justify="left", title_style="bold")
-    for heading in ("client_id", "client_secret"):
+    table = Table(title=f"Pour continuer à leur place, à {town.name} (OAuth 2, client credentials)", title_justify="left")
+    for heading in ("Qui", "client_id", "client_secret"):
         table.add_column(heading, no_wrap=True)
-    for client_id in list(clients)[:8]:
-        table.add_row(client_id, clients[client_id])
+    people = sorted((m for m in town.members.values() if town.has_client(m["ref"])), key=lambda member: member["ref"])
+    for role, words in ROLES.items():
+        if person := next((member for member in people if role in member["roles"]), None):
+            client_id = town.client_id(person["ref"])
+            table.add_row(f"{person['display_name']}, {words}", client_id, clients[client_id])
+    partner = town.client_id(closing.PARTNER)
+    table.add_row("Plateforme partenaire", partner, clients[partner])
     console.print(table)
     console.print(f"Tous les clients : {state.path / Memory.NAME}")
     console.print(f"API publique : [bold]{place.url}[/]   Documentation : [bold]{place.url}/docs[/]")
-    console.print(
-        f"Courriels : {state.path / 'courriels.mbox'}   Partenaire : {state.path / 'partenaire.jsonl'}   Journaux : {state.logs}"
-    )
+    mails, journal = state.path / "courriels.mbox", state.path / "partenaire.jsonl"
+    console.print(f"Courriels : {mails}   Partenaire : {journal}   Journaux : {state.logs}")

@@ -38,7 +38,10 @@ class TestRequest:
 
     @pytest.mark.parametrize("status", [429, 502, 503, 504])
     async def test_repeats_what_is_harmless_after_the_pause_asked_for(self, platform: Platform, status: int) -> None:
-        platform.answer = lambda *_: (status, {}, {"Retry-After": "0"}) if len(platform.seen) < 3 else (200, {"n": 1})
+        def answer(method: str, path: str, body: object) -> Answer:
+            return (status, {}, {"Retry-After": "0"}) if len(platform.seen) < 3 else (200, {"n": 1})
+
+        platform.answer = answer
         async with make_client() as http:
             session = make_session(http, platform)
             assert await session.put("/actors/refs/a", {}) == {"n": 1}

@@ -1,0 +1,172 @@
+"""The demo's parts that need no platform: fates, receivers, checks. The whole is played by `make demo`."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email import message_from_string
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from aiosmtplib import send
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from cli.demo import fates
+from cli.demo.outcome import Outcome, TownOutcome, check
+from cli.demo.receivers import MailServer, Partner, serve_partner
+from cli.demo.report import hours
+from cli.http import make_client
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+def make_mission(number: int, *, minutes: int = 240, company: bool = True) -> dict[str, Any]:
+    return {
+        "id": f"m{number}",
+        "need_id": f"n{number}",
+        "title": f"t{number:03}",
+        "minutes": minutes,
+        "company_id": "c" if company else None,
+    }
+
+
+class TestFates:
+    def test_a_full_campaign_has_one_of_everything(self) -> None:
+        chosen = Counter(fates.choose([make_mission(n) for n in range(42)], unaffordable=set()).values())
+        assert set(chosen) == {
+            fates.SERVED, fates.SHORTER, fates.DISPUTED, fates.RUNNING, fates.CANCELLED, fates.CANCELLED_RUNNING, *fates.DECLINES,
+        }  # fmt: skip
+        assert chosen[fates.SERVED] > 20
+        assert set(fates.REASONS) == set(chosen) - {fates.SERVED, fates.SHORTER, fates.RUNNING}
+
+    @given(st.lists(st.tuples(st.integers(15, 900), st.booleans()), max_size=60), st.sets(st.integers(0, 59)))
+    def test_every_mission_gets_one_that_it_can_have(self, facts: list[tuple[int, bool]], poor: set[int]) -> None:
+        missions = [make_mission(n, minutes=minutes, company=company) for n, (minutes, company) in enumerate(facts)]
+        unaffordable = {f"n{n}" for n in poor}
+        chosen = fates.choose(missions, unaffordable=unaffordable)
+        assert set(chosen) == {mission["need_id"] for mission in missions}
+        for mission in missions:
+            fate = chosen[mission["need_id"]]
+            assert fate == fates.SERVED or mission["need_id"] not in unaffordable
+            assert fate != fates.DECLINED_BY_COMPANY or mission["company_id"]
+            assert fate not in {fates.SHORTER, fates.DISPUTED} or mission["minutes"] >= fates.TWO_SESSIONS_MINUTES
+
+
+class TestMailServer:
+    async def test_keeps_messages_in_an_mbox_and_counts_them_over_runs(self, tmp_path: Path) -> None:
+        mbox = tmp_path / "mails.mbox"
+        server = MailServer(mbox)
+        await server.start("127.0.0.1", 0)
+        message = message_from_string("From: a@exemple.test\nTo: b@exemple.test\nSubject: Bonjour\n\nFrom the start\n.dot\n")
+        for _ in range(2):
+            await send(message, hostname="127.0.0.1", port=server.port, start_tls=False)
+        await server.stop()
+        assert server.received == 2
+        assert MailServer(mbox).received == 2
+        assert ">From the start" in mbox.read_text()
+
+
+@pytest.fixture
+def partner(tmp_path: Path) -> Partner:
+    return Partner(tmp_path / "journal.jsonl")
+
+
+@pytest.fixture
+def endpoint(partner: Partner) -> Iterator[str]:
+    with serve_partner(partner, "127.0.0.1", 0) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+async def deliver(url: str, *, territory: str = "92071", path: str = "/92071", secret: str = SECRET, id: str = "") -> int:
+    body = json.dumps({"id": id or str(uuid4()), "type": "t", "territory": territory, "subject": "s"})
+    now = datetime.now(UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(secret).sign("msg_1", now, body),
+    }
+    async with make_client() as http:
+        return (await http.post(url + path, content=body.encode(), headers=headers)).status_code
+
+
+class TestPartner:
+    async def test_counts_what_it_verified_once_and_remembers(self, partner: Partner, endpoint: str) -> None:
+        partner.know("/92071", SECRET)
+        assert [await deliver(endpoint, id="one") for _ in range(2)] == [204, 204]
+        assert partner.verified == {"one": "92071"}
+        assert Partner(partner.journal).verified == {"one": "92071"}
+
+    async def test_refuses_other_signatures_and_other_territories(self, partner: Partner, endpoint: str) -> None:
+        partner.know("/92071", SECRET)
+        assert await deliver(endpoint, secret="whsec_" + "A" * 32) == 401
+        assert await deliver(endpoint, territory="92014") == 400
+        assert (len(partner.refused), partner.verified) == (2, {})
+
+    async def test_waits_a_moment_for_its_secret(self, partner: Partner, endpoint: str) -> None:
+        delivery = asyncio.create_task(deliver(endpoint))
+        partner.know("/92071", SECRET)
+        assert await delivery == 204
+
+
+def make_outcome(**changes: Any) -> Outcome:
+    town = TownOutcome(
+        town=None,  # type: ignore[arg-type]
+        grants=[{"minutes": 60}],
+        lines={},
+        needs=[],
+        missions=[{"state": "closed", "association_id": "a", "served_minutes": 60}],
+        statements=[{"holder_id": "a", "closing_minutes": {"served": 60}}],
+        books={"sum_minutes": 0, "entries_sum_minutes": 0, "accounts_out_of_step": 0},
+        refusals=[{}],
+        emails=[{"state": "sent"}],
+        deliveries=[{"event_id": "e", "state": "delivered"}],
+        reasons={},
+    )
+    for name, value in changes.items():
+        setattr(town, name, value)
+    return Outcome([town], attempts=[object()], events=9, dead_letters=0, verified=1, mails_received=1)  # type: ignore[list-item]
+
+
+def failed(outcome: Outcome, partner: Partner) -> list[str]:
+    return [words for words, held in check(outcome, partner) if not held]
+
+
+class TestCheck:
+    def test_holds_when_everything_agrees(self, partner: Partner) -> None:
+        partner.verified["e"] = "92071"
+        outcome = make_outcome()
+        assert failed(outcome, partner) == []
+        outcome.checks = check(outcome, partner)
+        assert outcome.figures(trace_services=["gateway"], seconds=1.23) == {
+            "ok": True, "grants": 1, "missions_closed": 1, "events": 9, "books_sum_minutes": 0, "webhooks_delivered": 1, "emails": 1,
+            "trace_services": ["gateway"], "seconds": 1.2,
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"books": {"sum_minutes": 1, "entries_sum_minutes": 0, "accounts_out_of_step": 0}}, "livres"),
+            ({"statements": [{"holder_id": "a", "closing_minutes": {"served": 45}}]}, "relevé"),
+            ({"refusals": []}, "refusée faute de crédit"),
+            ({"missions": [{"state": "validated"}], "statements": []}, "en suspens"),
+            ({"emails": [{"state": "failed"}, {"state": "sent"}]}, "courriels"),
+            ({"emails": [{"state": "sent"}] * 2}, "courriels"),
+            ({"deliveries": [{"event_id": "other", "state": "delivered"}]}, "webhooks"),
+            ({"deliveries": [{"event_id": "e", "state": "failed"}]}, "webhooks"),
+        ],
+    )
+    def test_says_what_does_not_hold(self, partner: Partner, changes: dict[str, Any], said: str) -> None:
+        partner.verified["e"] = "92071"
+        (words,) = failed(make_outcome(**changes), partner)
+        assert said in words
+
+
+class TestHours:
+    @pytest.mark.parametrize(("minutes", "text"), [(0, "—"), (45, "45 min"), (60, "1 h"), (150, "2 h 30"), (-75, "−1 h 15")])
+    def test_reads_as_people_say_it(self, minutes: int, text: str) -> None:
+        assert hours(minutes) == text
