@@ -65,6 +65,7 @@ class PostOffice:
     port: int = 0
     received: list[EmailMessage] = field(default_factory=list)
     connections: int = 0
+    hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle_EHLO(self, server: Any, session: Any, envelope: Any, hostname: str, responses: list[str]) -> list[str]:
         self.connections += 1
@@ -78,6 +79,9 @@ class PostOffice:
             return "451 4.3.0 try again later"
         if address.startswith("login"):
             return "530 5.7.0 authentication required"
+        if address.startswith("hangs"):
+            self.hanging.set()
+            await asyncio.Event().wait()
         if address.startswith("hangup"):
             server.transport.close()
             return "421 good-bye"

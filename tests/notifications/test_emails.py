@@ -186,6 +186,20 @@ class TestCrash:
         assert len(post_office.received) == 1
         assert (await states(database, territory))["a@exemple.test"].tries == 2
 
+    async def test_what_a_stopping_process_had_not_begun_is_the_next_ones_at_once(
+        self, database: Database, territory: str, settings: Settings, post_office: PostOffice
+    ) -> None:
+        await post(database, territory, "hangs@exemple.test", "b@exemple.test", "c@exemple.test")
+        stopping = asyncio.create_task(make_sender(settings, post_office).run(database))
+        await asyncio.wait_for(post_office.hanging.wait(), 10)
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+        await make_sender(settings, post_office).run(database)
+        assert sorted(parseaddr(str(message["To"]))[1] for message in post_office.received) == [
+            "b@exemple.test",
+            "c@exemple.test",
+        ]
+
     async def test_one_that_ends_the_process_each_time_is_given_up(
         self, database: Database, territory: str, settings: Settings, post_office: PostOffice
     ) -> None:

@@ -4,6 +4,7 @@ Between the server's "taken" and our commit lies a moment in which a crash makes
 stays the same, so that mail systems can tell. It is counted as a try before it begins, so that it never repeats for ever.
 """
 
+import asyncio
 import logging
 import random
 from collections import defaultdict
@@ -49,13 +50,25 @@ class EmailSender:
         if self._settings.smtp_host is None:
             return
         while taken := await self._take(database):
-            async with SmtpConnection(self._settings) as smtp:
-                for email, errand in await self._load(database, taken):
-                    try:
-                        await self._send(database, smtp, email, errand)
-                    except Exception:
-                        # The others of the batch must not wait for this one; its lease brings it back.
-                        log.exception("e-mail %s failed by a fault of ours (try %d)", email.id, errand.tries)
+            untouched = {errand.id: errand for errand in taken}
+            try:
+                async with SmtpConnection(self._settings) as smtp:
+                    for email, errand in await self._load(database, taken):
+                        untouched.pop(errand.id, None)
+                        try:
+                            await self._send(database, smtp, email, errand)
+                        except Exception:
+                            # The others of the batch must not wait for this one; its lease brings it back.
+                            log.exception("e-mail %s failed by a fault of ours (try %d)", email.id, errand.tries)
+            except asyncio.CancelledError:
+                # The process stops: what it did not begin is the next one's at once, and not after the lease.
+                await self._give_back(database, list(untouched.values()))
+                raise
+
+    async def _give_back(self, database: Database, left: list[Errand]) -> None:
+        async with open_work(database, Caller.system("*"), now=self._now()) as work:
+            for errand in left:
+                await errands.postpone_errand(work, errand.kind, errand.id, until=work.now)
 
     async def _take(self, database: Database) -> list[Errand]:
         async with open_work(database, Caller.system("*"), now=self._now()) as work:
