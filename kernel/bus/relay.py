@@ -26,7 +26,12 @@ POLL_SECONDS = 1.0
 BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5)
 CHANNEL = "metis_outbox"
 
-_OLDEST = f"SELECT sequence, event_id, type, subject, body, traceparent FROM outbox ORDER BY sequence LIMIT {BATCH}"
+# Delete what was confirmed and read what waits, in one round trip; both see the table as it was, hence `<> ALL`.
+_NEXT = f"""
+WITH confirmed AS (DELETE FROM outbox WHERE sequence = ANY($1::bigint[]))
+SELECT sequence, event_id, type, subject, body, traceparent FROM outbox
+WHERE sequence <> ALL($1::bigint[]) ORDER BY sequence LIMIT {BATCH}
+"""
 
 
 class Relay:
@@ -76,12 +81,14 @@ class Relay:
         await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
         self._leads = True
         failures = 0
+        confirmed: list[int] = []
         while leadership.holds:
             self._wake.clear()
-            rows = await connection.fetch(_OLDEST)
+            rows = await connection.fetch(_NEXT, confirmed)
+            confirmed = []
             if rows:
-                failed = await self._publish(connection, rows)
-                failures = failures + 1 if failed else 0
+                confirmed = await self._publish(rows)
+                failures = failures + 1 if len(confirmed) < len(rows) else 0
                 if failures:
                     await asyncio.sleep(BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS)) - 1])
             else:
@@ -93,13 +100,12 @@ class Relay:
         except TimeoutError:
             return  # A wake-up can be missed; the poll cannot.
 
-    async def _publish(self, connection: "asyncpg.Connection[Any]", rows: Sequence[asyncpg.Record]) -> int:
-        """Publish a batch, delete what was confirmed, return how many stay."""
+    async def _publish(self, rows: Sequence[asyncpg.Record]) -> list[int]:
+        """Publish a batch; returns the sequences of what the broker confirmed. The others stay."""
         stuck: set[str] = set()
-        staying = 0
+        confirmed: list[int] = []
         for wave in _waves(rows):
             sendable = [row for row in wave if row["subject"] not in stuck]
-            staying += len(wave) - len(sendable)
             if not sendable:
                 continue
             started = time.time_ns()
@@ -108,15 +114,12 @@ class Relay:
             )
             self._trace(sendable, failed, started_ns=started)
             stuck |= {row["subject"] for row in sendable if row["event_id"] in failed}
-            staying += len(failed)
-            confirmed = [row["sequence"] for row in sendable if row["event_id"] not in failed]
-            if confirmed:
-                await connection.execute("DELETE FROM outbox WHERE sequence = ANY($1::bigint[])", confirmed)
-            PUBLISHED.labels(self._service).inc(len(confirmed))
+            confirmed += [row["sequence"] for row in sendable if row["event_id"] not in failed]
+            PUBLISHED.labels(self._service).inc(len(sendable) - len(failed))
             if failed:
                 PUBLISH_FAILURES.labels(self._service).inc(len(failed))
                 log.warning("%d of %d events stay in the outbox: %s", len(failed), len(wave), next(iter(failed.values())))
-        return staying
+        return confirmed
 
     def _trace(self, rows: Sequence[asyncpg.Record], failed: dict[Any, str], *, started_ns: int) -> None:
         """A span for the sending. One event's is a child in its trace; a batch's has a link to each of its traces
