@@ -245,7 +245,8 @@ def _reraise_own_cancellation(error: BaseException) -> None:
 
 async def _close_quietly(connection: AbstractConnection) -> None:
     try:
-        await asyncio.wait_for(connection.close(), 5)
+        async with asyncio.timeout(5):
+            await connection.close()
     except LOST as error:
         _reraise_own_cancellation(error)
         log.debug("closing failed: %r", error)
