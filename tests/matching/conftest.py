@@ -39,8 +39,6 @@ def make_delivery(event: Event, territory: str, *, subject: object = "s", id: UU
 @pytest.fixture
 async def app(make_app: Callable[..., FastAPI]) -> FastAPI:
     made = make_app("matching")
-    # No relay runs here; without this, each commit would send a wake-up that may outlive the test's pool.
-    made.state.database.after_publish = lambda: None
     return made
 
 

@@ -21,8 +21,6 @@ Enter = Callable[..., Awaitable[httpx2.AsyncClient]]
 @pytest.fixture
 async def app(make_app: Callable[..., FastAPI], territory: str) -> FastAPI:
     made = make_app("registry")
-    # No relay runs here; without this, each commit would send a wake-up that may outlive the test's pool.
-    made.state.database.after_publish = lambda: None
     async with open_work(made.state.database, Caller.system(territory)) as work:
         await use_cases.record_territory(work, name="Ville d'essai")
     return made
