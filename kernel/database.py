@@ -1,15 +1,17 @@
-"""The service's database: one pool, and connections that start in a territory."""
+"""The service's database: its open connections, and transactions that start in a territory."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-import sqlalchemy.exc
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.pool import NullPool
 
+PATIENCE_SECONDS = 10
 _TERRITORY = re.compile(r"([0-9]{2}|2[AB])[0-9]{3}|\*")
 
 
@@ -27,7 +29,6 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
-    sqlalchemy.exc.TimeoutError,
     OSError,
 )
 
@@ -59,51 +60,80 @@ def _was_caused_by(error: BaseException | None, kinds: tuple[type[BaseException]
 
 
 class Database:
-    """Pool of one service's database.
+    """The open connections of one service's database.
 
     Connections are in autocommit as far as SQLAlchemy knows: `transaction` sends BEGIN together with the
-    territory in one message, which spares every request a round trip (measured in docs/performance.md).
+    territory in one message, which spares every request a round trip. They stay checked out of SQLAlchemy
+    between transactions, for its pool costs more processor time than all the rest of a small one (both measured
+    in docs/performance.md); the idle ones wait in a list here.
     """
 
     def __init__(self, url: str, *, service: str, pool_size: int = 10) -> None:
         self.url = url
         self.service = service
-        self.engine: AsyncEngine = create_async_engine(
+        self._engine = create_async_engine(
             sqlalchemy_url(url),
             isolation_level="AUTOCOMMIT",
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=10,
-            pool_reset_on_return=None,
+            poolclass=NullPool,
             connect_args={"server_settings": {"jit": "off", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}},
         )
+        self._slots = asyncio.Semaphore(pool_size)
+        self._idle: list[_Session] = []
         # Called after a commit that published events; the relay listens here.
         self.after_publish: Callable[[], None] = lambda: None
 
     @asynccontextmanager
     async def transaction(self, territory: str) -> AsyncIterator[tuple[AsyncConnection, "asyncpg.Connection[Any]"]]:
-        """A transaction bound to a territory (row-level security); commits at the end, rolls back on any error."""
+        """A transaction bound to a territory (row-level security); commits at the end, rolls back on any error.
+        Raises TimeoutError when no connection becomes free."""
         if not _TERRITORY.fullmatch(territory):
             raise ValueError(f"no territory: {territory!r}")
-        async with self.engine.connect() as connection:
-            driver = await driver_connection(connection)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self._slots.acquire()
+        try:
+            session = await self._take()
+            connection, driver = session
             try:
                 await driver.execute(f"BEGIN; SET LOCAL metis.territory = '{territory}'")
                 yield connection, driver
                 await driver.execute("COMMIT")
             except BaseException:
-                # A connection whose state is unknown (cancelled, broken) must not return to the pool.
+                # A connection whose state is unknown (cancelled, broken) must not be used again.
                 try:
                     await driver.execute("ROLLBACK", timeout=5)
                 except BaseException:
-                    await connection.invalidate()
+                    await _discard(session)
+                else:
+                    self._idle.append(session)
                 raise
+            self._idle.append(session)
+        finally:
+            self._slots.release()
+
+    async def _take(self) -> "_Session":
+        while self._idle:
+            session = self._idle.pop()
+            if not session.driver.is_closed():
+                return session
+            await _discard(session)
+        connection = await self._engine.connect()
+        raw = await connection.get_raw_connection()
+        return _Session(connection, cast("asyncpg.Connection[Any]", raw.driver_connection))
 
     async def close(self) -> None:
-        await self.engine.dispose()
+        while self._idle:
+            await self._idle.pop().connection.close()
+        await self._engine.dispose()
 
 
-async def driver_connection(connection: AsyncConnection) -> "asyncpg.Connection[Any]":
-    """The asyncpg connection below, for the kernel's own set-based statements."""
-    raw = await connection.get_raw_connection()
-    return cast("asyncpg.Connection[Any]", raw.driver_connection)
+class _Session(NamedTuple):
+    """A connection as SQLAlchemy sees it, and the asyncpg connection below, for set-based statements."""
+
+    connection: AsyncConnection
+    driver: "asyncpg.Connection[Any]"
+
+
+async def _discard(session: _Session) -> None:
+    session.driver.terminate()
+    await session.connection.invalidate()
+    await session.connection.close()

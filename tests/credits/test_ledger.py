@@ -134,10 +134,12 @@ class TestPost:
             await post(other, make_pledge_leg(other))
 
     async def test_refuses_outside_a_territory(self, database: Database, scene: Scene) -> None:
-        async with database.engine.connect() as connection:
-            raw = await connection.get_raw_connection()
+        connection = await asyncpg.connect(database.url)
+        try:
             with pytest.raises(asyncpg.PostgresError, match="no territory"):
-                await raw.driver_connection.fetch("SELECT * FROM post_transfers('[]')")  # type: ignore[union-attr]
+                await connection.fetch("SELECT * FROM post_transfers('[]')")
+        finally:
+            await connection.close()
 
     async def test_many_at_once_on_the_hot_pool_lose_nothing(self, scene: Scene) -> None:
         await asyncio.gather(*(post(scene, make_pledge_leg(scene, minutes=15)) for _ in range(60)))
