@@ -26,6 +26,7 @@ from sqlalchemy import BigInteger, Column, Double, MetaData, Table, Text
 
 from bench.report import percentile, print_report
 from cli import embedded_postgres
+from kernel import memory
 from kernel.auth import Caller, make_key_pair
 from kernel.bus.consumer import Handlers
 from kernel.bus.service import Bus
@@ -325,4 +326,5 @@ if __name__ == "__main__":
         main()
     else:
         role, *arguments = sys.argv[1:]
+        memory.settle()
         uvloop.run({"teller": run_teller, "listener": run_listener}[role](*arguments))

@@ -21,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kernel import memory
 from kernel.auth import TokenChecker
 from kernel.bus.consumer import Handlers
 from kernel.bus.service import Bus
@@ -152,8 +153,14 @@ def _stop_if_failed(task: "asyncio.Task[None]") -> None:
 
 def serve(factory: Callable[[], Any], settings: KernelSettings) -> None:
     """Serve an app until SIGTERM or SIGINT."""
+
+    def build() -> Any:
+        app = factory()
+        memory.settle()
+        return app
+
     uvicorn.run(
-        factory,
+        build,
         factory=True,
         host=settings.host,
         port=settings.port,
