@@ -41,6 +41,7 @@ class PostgresTransport:
         self._url = url
         self._command_timeout_seconds = command_timeout_seconds
         self._publisher: asyncpg.Connection[Any] | None = None
+        self._publishing = asyncio.Lock()
 
     @property
     def system(self) -> str:
@@ -49,9 +50,10 @@ class PostgresTransport:
     async def publish(self, messages: Sequence[Outgoing]) -> dict[UUID, str]:
         ids = [message.event_id for message in messages]
         try:
-            if self._publisher is None or self._publisher.is_closed():
-                self._publisher = await asyncpg.connect(self._url, timeout=10, command_timeout=self._command_timeout_seconds)
-            rows = await self._publisher.fetch(_PUBLISH, ids, [m.type for m in messages], [m.body for m in messages])
+            async with self._publishing:  # a session does one thing at a time
+                if self._publisher is None or self._publisher.is_closed():
+                    self._publisher = await asyncpg.connect(self._url, timeout=10, command_timeout=self._command_timeout_seconds)
+                rows = await self._publisher.fetch(_PUBLISH, ids, [m.type for m in messages], [m.body for m in messages])
         except LOST as error:
             if self._publisher is not None:
                 self._publisher.terminate()

@@ -65,6 +65,7 @@ class RabbitTransport:
         self._confirm_timeout_seconds = confirm_timeout_seconds
         self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
+        self._connecting = asyncio.Lock()
 
     @property
     def system(self) -> str:
@@ -75,15 +76,12 @@ class RabbitTransport:
             channel = await self._publisher()
         except LOST as error:
             _reraise_own_cancellation(error)
-            await self._drop_publisher()
             return {message.event_id: f"no connection: {error!r}" for message in messages}
         parcels = _pack(messages)
         results = await asyncio.gather(*(self._publish_one(channel, parcel) for parcel in parcels))
         failed = {
             message.event_id: reason for parcel, reason in zip(parcels, results, strict=True) if reason for message in parcel
         }
-        if failed and channel.is_closed:
-            await self._drop_publisher()
         return failed
 
     async def _publish_one(self, channel: Channel, parcel: Sequence[Outgoing]) -> str | None:
@@ -113,13 +111,15 @@ class RabbitTransport:
         return None if isinstance(confirmation, spec.Basic.Ack) else f"the broker refused it: {confirmation!r}"
 
     async def _publisher(self) -> Channel:
-        if self._channel is None or self._channel.is_closed:
-            await self._drop_publisher()
-            self._connection = await self._connect("publisher")
-            channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-            await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
-            self._channel = cast(Channel, await channel.get_underlay_channel())
-        return self._channel
+        """The open channel; batches under way together share it, and after a loss one of them makes it anew."""
+        async with self._connecting:
+            if self._channel is None or self._channel.is_closed:
+                await self._drop_publisher()
+                self._connection = await self._connect("publisher")
+                channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
+                self._channel = cast(Channel, await channel.get_underlay_channel())
+            return self._channel
 
     async def _connect(self, role: str) -> AbstractConnection:
         return await aio_pika.connect(

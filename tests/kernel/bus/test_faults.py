@@ -79,7 +79,11 @@ class TestBroker:
         await world.delete_queue("node")
         await node.tell("s", 2)
         await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=60)
-        assert await node.outbox() == 0
+
+        async def is_empty() -> bool:
+            return await node.outbox() == 0
+
+        await wait_until(is_empty, what="an empty outbox")
 
 
 class TestProcess:
