@@ -35,6 +35,14 @@ WITH incoming AS (
 SELECT DISTINCT event_id, (SELECT count(*) FROM woken) FROM routed
 """
 
+# Delete what is dealt with and take what comes next, in one round trip; both see the table as it was, hence `<> ALL`.
+_NEXT = """
+WITH acknowledged AS (DELETE FROM message WHERE sequence = ANY($3::bigint[])), oldest AS (
+  SELECT sequence, taken FROM message WHERE queue = $1 AND sequence <> ALL($3::bigint[]) ORDER BY sequence LIMIT $2
+)
+UPDATE message m SET taken = true FROM oldest o WHERE m.sequence = o.sequence RETURNING m.sequence, m.body, o.taken
+"""
+
 
 class PostgresTransport:
     def __init__(self, url: str, *, command_timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> None:
@@ -92,6 +100,7 @@ class PostgresSubscription:
         self._leadership = leadership
         self._queue = queue
         self._wake = asyncio.Event()
+        self._acknowledged: list[int] = []
 
     async def listen(self) -> None:
         # A mark or a deletion that a crash forgets only delivers an event again, which the inbox knows.
@@ -108,14 +117,10 @@ class PostgresSubscription:
                 raise TransportLost("another process may consume now")
             self._wake.clear()
             try:
-                rows = await self._connection.fetch(
-                    "WITH oldest AS (SELECT sequence, taken FROM message WHERE queue = $1 ORDER BY sequence LIMIT $2)"
-                    " UPDATE message m SET taken = true FROM oldest o WHERE m.sequence = o.sequence"
-                    " RETURNING m.sequence, m.body, o.taken",
-                    self._queue, limit,
-                )  # fmt: skip
+                rows = await self._connection.fetch(_NEXT, self._queue, limit, self._acknowledged)
             except LOST as error:
                 raise TransportLost(repr(error)) from error
+            self._acknowledged = []
             if rows:
                 return [
                     Delivery(row["body"], row["taken"], row["sequence"]) for row in sorted(rows, key=lambda row: row["sequence"])
@@ -126,7 +131,5 @@ class PostgresSubscription:
                 continue  # A notice can be missed; the poll cannot.
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        try:
-            await self._connection.execute("DELETE FROM message WHERE sequence = ANY($1::bigint[])", [d.tag for d in deliveries])
-        except LOST as error:
-            raise TransportLost(repr(error)) from error
+        """Done with the next reading, which follows at once."""
+        self._acknowledged += [delivery.tag for delivery in deliveries]
