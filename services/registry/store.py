@@ -142,11 +142,11 @@ async def _find_other(work: Work, same: ColumnElement[bool], *, but: UUID) -> Ac
 
 
 async def insert_actor(work: Work, saved: Actor) -> None:
-    await work.connection.execute(insert(actor).values(territory=work.territory, id=saved.id, **_actor_values(saved)))
+    await work.connection.execute(insert(actor), {"territory": work.territory, "id": saved.id, **_actor_values(saved)})
 
 
 async def save_actor(work: Work, saved: Actor) -> None:
-    await work.connection.execute(update(actor).where(actor.c.id == saved.id).values(**_actor_values(saved)))
+    await work.connection.execute(update(actor).where(actor.c.id == saved.id), _actor_values(saved))
 
 
 def _actor_values(saved: Actor) -> dict[str, Any]:
@@ -230,11 +230,11 @@ async def find_member_by_ref(work: Work, ref: str) -> Member | None:
 
 
 async def insert_member(work: Work, saved: Member) -> None:
-    await work.connection.execute(insert(member).values(territory=work.territory, id=saved.id, **_member_values(saved)))
+    await work.connection.execute(insert(member), {"territory": work.territory, "id": saved.id, **_member_values(saved)})
 
 
 async def save_member(work: Work, saved: Member) -> None:
-    await work.connection.execute(update(member).where(member.c.id == saved.id).values(**_member_values(saved)))
+    await work.connection.execute(update(member).where(member.c.id == saved.id), _member_values(saved))
 
 
 def _member_values(saved: Member) -> dict[str, Any]:

@@ -26,7 +26,7 @@ async def save_steps(work: Work, table: Table, subject_id: UUID, *steps: Step[S]
             "reason": step.reason,
             "cause": work.message.id if work.message else None,
         }
-        await work.connection.execute(insert(table).values(values))
+        await work.connection.execute(insert(table), values)
 
 
 async def list_steps(work: Work, table: Table, subject_id: UUID) -> list[Row[Any]]:

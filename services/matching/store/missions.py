@@ -44,14 +44,14 @@ def _values(saved: Mission) -> dict[str, Any]:
 
 async def insert_mission(work: Work, saved: Mission, *steps: Step[MissionState]) -> None:
     values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(mission).values(values))
+    await work.connection.execute(insert(mission), values)
     await save_steps(work, mission_event, saved.id, *steps)
 
 
 async def save_mission(work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None) -> None:
     """Write a locked mission back, with the steps of its state."""
     values = _values(saved) | {"changed_at": work.now}
-    await work.connection.execute(update(mission).where(mission.c.id == saved.id).values(values))
+    await work.connection.execute(update(mission).where(mission.c.id == saved.id), values)
     await save_steps(work, mission_event, saved.id, *steps, side=side)
 
 
@@ -146,4 +146,4 @@ async def find_timesheet(work: Work, id: UUID) -> Timesheet | None:
 async def insert_timesheet(work: Work, saved: Timesheet) -> None:
     values = asdict(saved)
     del values["replaced"]
-    await work.connection.execute(insert(timesheet).values(territory=work.territory, **values))
+    await work.connection.execute(insert(timesheet), {"territory": work.territory, **values})

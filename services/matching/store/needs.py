@@ -47,13 +47,13 @@ def _values(saved: Need) -> dict[str, Any]:
 
 async def insert_need(work: Work, saved: Need, *steps: Step[NeedState]) -> None:
     values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(need).values(values))
+    await work.connection.execute(insert(need), values)
     await save_steps(work, need_event, saved.id, *steps)
 
 
 async def save_need(work: Work, saved: Need, *steps: Step[NeedState]) -> None:
     """Write a locked need back, with the steps of its state."""
-    await work.connection.execute(update(need).where(need.c.id == saved.id).values(**_values(saved), changed_at=work.now))
+    await work.connection.execute(update(need).where(need.c.id == saved.id), {**_values(saved), "changed_at": work.now})
     await save_steps(work, need_event, saved.id, *steps)
 
 

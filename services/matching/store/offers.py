@@ -47,13 +47,13 @@ def _values(saved: Offer) -> dict[str, Any]:
 
 async def insert_offer(work: Work, saved: Offer, *steps: Step[OfferState]) -> None:
     values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(offer).values(values))
+    await work.connection.execute(insert(offer), values)
     await save_steps(work, offer_event, saved.id, *steps)
 
 
 async def save_offer(work: Work, saved: Offer, *steps: Step[OfferState]) -> None:
     """Write a locked offer back, with the steps of its state."""
-    await work.connection.execute(update(offer).where(offer.c.id == saved.id).values(**_values(saved), changed_at=work.now))
+    await work.connection.execute(update(offer).where(offer.c.id == saved.id), {**_values(saved), "changed_at": work.now})
     await save_steps(work, offer_event, saved.id, *steps)
 
 
