@@ -46,10 +46,16 @@ async def run_job(job: Job, database: Database) -> None:
 async def _pause(job: Job) -> None:
     if job.wake is None:
         await asyncio.sleep(job.every_seconds)
-        return
+    else:
+        await until_woken(job.wake, job.every_seconds)
+        job.wake.clear()
+
+
+async def until_woken(wake: asyncio.Event, seconds: float) -> None:
+    """Until somebody wakes us, or for so long: a wake-up can be missed, the clock cannot."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(job.wake.wait(), job.every_seconds)
-    job.wake.clear()
+        async with asyncio.timeout(seconds):
+            await wake.wait()
 
 
 class Leadership:

@@ -11,7 +11,6 @@ events are handled one by one, so that a poison message never holds up those of 
 """
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import random
@@ -30,6 +29,7 @@ from kernel.auth import Caller
 from kernel.bus.transport import EVERYTHING, Delivery, Subscription, Transport, TransportLost, queue_name
 from kernel.database import Database, DatabaseLost, is_lost
 from kernel.events.envelope import Envelope, Event, MalformedEvent
+from kernel.jobs import until_woken
 from kernel.telemetry import FAILED, HANDLED, context_from, log_territory, span
 from kernel.work import Work, open_work
 
@@ -269,8 +269,7 @@ class Consumer:
     async def _retry_for_ever(self) -> None:
         while True:
             if not await self.retry_due():
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._retry_wake.wait(), RETRY_POLL_SECONDS)
+                await until_woken(self._retry_wake, RETRY_POLL_SECONDS)
                 self._retry_wake.clear()
 
     async def retry_due(self) -> int:

@@ -14,7 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from kernel.bus.transport import EVERYTHING, Delivery, Outgoing, TransportLost, queue_name
-from kernel.jobs import Leadership
+from kernel.jobs import Leadership, until_woken
 
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 COMMAND_TIMEOUT_SECONDS = 15
@@ -125,10 +125,7 @@ class PostgresSubscription:
                 return [
                     Delivery(row["body"], row["taken"], row["sequence"]) for row in sorted(rows, key=lambda row: row["sequence"])
                 ]
-            try:
-                await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-            except TimeoutError:
-                continue  # A notice can be missed; the poll cannot.
+            await until_woken(self._wake, POLL_SECONDS)
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Done with the next reading, which follows at once."""

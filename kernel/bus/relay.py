@@ -18,7 +18,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from kernel.bus.transport import EXCHANGE, Outgoing, Transport
 from kernel.database import Database
-from kernel.jobs import Leadership
+from kernel.jobs import Leadership, until_woken
 from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, span_context_of, tracer
 
 log = logging.getLogger("metis.bus.relay")
@@ -147,18 +147,12 @@ class Relay:
                 if self._lanes == LANES or len(held.sequences) >= MOST_HELD:
                     await self._until_settled(held)
                 elif len(rows) < BATCH:
-                    await self._until_woken(LINGER_SECONDS if held.confirmed else POLL_SECONDS)
+                    await until_woken(self._wake, LINGER_SECONDS if held.confirmed else POLL_SECONDS)
 
     async def _until_settled(self, held: _Held) -> None:
         while self._lanes == LANES or len(held.sequences) - len(held.confirmed) >= MOST_HELD:
             self._wake.clear()
             await self._wake.wait()
-
-    async def _until_woken(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except TimeoutError:
-            return  # A wake-up can be missed; the poll cannot.
 
     async def _send(self, rows: Sequence[asyncpg.Record], held: _Held) -> None:
         """Publish a batch, then what waited behind it. What fails stays in the outbox."""

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 from sqlalchemy import Row, Select, func, select
 
-from kernel.errors import MetisError, Unavailable
+from kernel.errors import MetisError
 from kernel.ids import new_id
 from kernel.work import Work
 from services.credits.domain.errors import AlreadyReversed, NotEnoughCredit, NotFound, TransferKeyReused, UnknownFlow
@@ -99,8 +99,6 @@ def _named(error: asyncpg.PostgresError) -> MetisError | None:
         return UnknownFlow(message)
     if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "uq_transfer_reverses":
         return AlreadyReversed("A transfer is reversed once; read its `reversed_by`.")
-    if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.LockNotAvailableError):
-        return Unavailable("The same accounts are being written by others; try again.", headers={"Retry-After": "1"})
     return None
 
 
