@@ -11,6 +11,8 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from kernel.bus.transport import Published
+
 PATIENCE_SECONDS = 10
 _TERRITORY = re.compile(r"([0-9]{2}|2[AB])[0-9]{3}|\*")
 
@@ -80,7 +82,7 @@ class Database:
         self._slots = asyncio.Semaphore(pool_size)
         self._idle: list[_Session] = []
         # Called after a commit that published events; the relay listens here.
-        self.after_publish: Callable[[], None] = lambda: None
+        self.after_publish: Callable[[Published], None] = lambda _: None
 
     @asynccontextmanager
     async def transaction(self, territory: str) -> AsyncIterator[tuple[AsyncConnection, "asyncpg.Connection[Any]"]]:

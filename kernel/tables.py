@@ -32,7 +32,7 @@ def add_kernel_tables(metadata: MetaData) -> None:
         Column("sequence", BigInteger, Identity(always=True), primary_key=True),
         Column("event_id", UuidType, nullable=False),
         Column("type", Text, nullable=False),
-        Column("subject", Text, nullable=False),
+        Column("subject", Text, nullable=False, index=True),
         Column("body", LargeBinary, nullable=False),
         Column("traceparent", Text),
         instant_column("recorded_at"),
@@ -88,6 +88,9 @@ CREATE POLICY territory ON "{table}"
 """
 
 
+# By which an event learns that another one of its subject waits before it (kernel/work.py).
+OUTBOX_INDEX = "CREATE INDEX IF NOT EXISTS ix_outbox_subject ON outbox (subject);"
+
 KERNEL_DDL = f"""
 CREATE TABLE outbox (
   sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -98,6 +101,7 @@ CREATE TABLE outbox (
   traceparent text,
   recorded_at timestamptz NOT NULL DEFAULT now()
 );
+{OUTBOX_INDEX}
 -- Every row is soon deleted: vacuum by count, or the relay reads past ever more dead ones.
 ALTER TABLE outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 CREATE TABLE inbox (event_id uuid PRIMARY KEY, handled_at timestamptz NOT NULL DEFAULT now());

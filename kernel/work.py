@@ -16,17 +16,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel import clock
 from kernel.auth import Caller
+from kernel.bus.transport import Outgoing, Published
 from kernel.database import Database
 from kernel.events.envelope import Envelope, Event, encode_event
 from kernel.ids import new_id
 from kernel.telemetry import current_traceparent
 
+# Each row says whether an earlier event of its subject waits still: the relay must then read them in their order.
 _INSERT_ONE = """
-INSERT INTO outbox (event_id, type, subject, body, traceparent, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO outbox AS new (event_id, type, subject, body, traceparent, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)
+RETURNING event_id, sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject) AS behind
 """
 _INSERT_MANY = """
-INSERT INTO outbox (event_id, type, subject, body, traceparent, recorded_at)
+INSERT INTO outbox AS new (event_id, type, subject, body, traceparent, recorded_at)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
+RETURNING event_id, sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject) AS behind
 """
 
 
@@ -67,16 +71,21 @@ class Work:
         """The same transaction, handling one event of several."""
         return replace(self, message=message)
 
-    async def flush(self) -> bool:
+    async def flush(self) -> Published | None:
         """Write the published events to the outbox; called once, just before the commit."""
         if not self._outgoing:
-            return False
+            return None
         if len(self._outgoing) == 1:  # the usual case, and twice as cheap as arrays of one
-            await self.driver.execute(_INSERT_ONE, *self._outgoing[0])
+            written = await self.driver.fetch(_INSERT_ONE, *self._outgoing[0])
         else:
-            await self.driver.execute(_INSERT_MANY, *map(list, zip(*self._outgoing, strict=True)))
-        self._outgoing.clear()
-        return True
+            written = await self.driver.fetch(_INSERT_MANY, *map(list, zip(*self._outgoing, strict=True)))
+        rows = {row["event_id"]: row for row in written}
+        first = [
+            Outgoing(rows[event_id]["sequence"], event_id, type_, subject, body, traceparent)
+            for event_id, type_, subject, body, traceparent, _ in self._outgoing
+            if not rows[event_id]["behind"]
+        ]
+        return Published(first, all_first=len(first) == len(self._outgoing))
 
 
 @asynccontextmanager
@@ -89,4 +98,4 @@ async def open_work(
         yield work
         published = await work.flush()
     if published:
-        database.after_publish()
+        database.after_publish(published)

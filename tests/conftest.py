@@ -136,7 +136,7 @@ async def make_app(service_url: Callable[[str], str], bus_url: str) -> AsyncIter
             )
         )
         # Nothing relays here; a wake-up would outlive the test.
-        app.state.database.after_publish = lambda: None
+        app.state.database.after_publish = lambda _: None
         made.append(app)
         return app
 

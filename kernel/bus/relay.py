@@ -4,19 +4,23 @@ One relay per service (advisory lock; replicas stand by). Rows are deleted by th
 skipped by a cursor: a slow transaction's rows appear below newer ones. A batch may go out while the last one
 waits for its confirms, but two events of one subject are never under way together: the second goes out when
 the first is confirmed.
+
+What this process has just committed is sent without reading it back, unless an earlier event of its subject waits
+in the outbox still (docs/adr/0013). All else is read: what other replicas wrote, what failed, what a crash left.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
-from kernel.bus.transport import EXCHANGE, Outgoing, Transport
+from kernel.bus.transport import EXCHANGE, Outgoing, Published, Transport
 from kernel.database import Database
 from kernel.jobs import Leadership, until_woken
 from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, span_context_of, tracer
@@ -29,7 +33,7 @@ BATCH = 200
 LANES = 2
 MOST_HELD = 1000
 POLL_SECONDS = 1.0
-# What is confirmed is deleted with the next reading, or after this when there is nothing to read.
+# What is confirmed is deleted with the next reading, and no later than this.
 LINGER_SECONDS = 0.05
 BACKOFF_SECONDS = (0.1, 0.5, 1, 2, 5)
 CHANNEL = "metis_outbox"
@@ -43,41 +47,46 @@ WHERE sequence <> ALL($1::bigint[]) AND sequence <> ALL($2::bigint[]) ORDER BY s
 
 
 class _Held:
-    """What was read from the outbox and is still there. Of each subject the first event is under way, and the
-    others wait behind it."""
+    """The events that we have of the outbox and that are still there. Of each subject the first is ready to go
+    out or under way, and the others wait behind it."""
 
     def __init__(self) -> None:
         self.sequences: set[int] = set()
+        self.ready: list[Outgoing] = []
         self.confirmed: list[int] = []
-        self._by_subject: dict[str, deque[asyncpg.Record]] = {}
+        self._by_subject: dict[str, deque[Outgoing]] = {}
 
-    def take(self, rows: Sequence[asyncpg.Record]) -> list[asyncpg.Record]:
-        """Hold what was read, in its order; returns what may go out now."""
-        sendable = []
-        for row in rows:
-            self.sequences.add(row["sequence"])
-            if waiting := self._by_subject.get(row["subject"]):
-                waiting.append(row)
+    def take(self, events: Iterable[Outgoing]) -> None:
+        """Hold events in their order; what is held already stays where it is."""
+        for event in events:
+            if event.sequence in self.sequences:
+                continue
+            self.sequences.add(event.sequence)
+            if waiting := self._by_subject.get(event.subject):
+                waiting.append(event)
             else:
-                self._by_subject[row["subject"]] = deque([row])
-                sendable.append(row)
-        return sendable
+                self._by_subject[event.subject] = deque([event])
+                self.ready.append(event)
 
-    def settle(self, sent: Sequence[asyncpg.Record], failed: Collection[Any]) -> list[asyncpg.Record]:
+    def take_ready(self) -> list[Outgoing]:
+        ready, self.ready = self.ready[:BATCH], self.ready[BATCH:]
+        return ready
+
+    def settle(self, sent: Sequence[Outgoing], failed: Collection[UUID]) -> list[Outgoing]:
         """Note what the broker confirmed; returns the next ones of those subjects. Where one failed, its whole
         subject is let go: it stays in the outbox and is read again."""
         sendable = []
-        for row in sent:
-            waiting = self._by_subject[row["subject"]]
-            if row["event_id"] in failed:
-                self.sequences.difference_update(other["sequence"] for other in waiting)
+        for event in sent:
+            waiting = self._by_subject[event.subject]
+            if event.event_id in failed:
+                self.sequences.difference_update(other.sequence for other in waiting)
                 waiting.clear()
             else:
-                self.confirmed.append(waiting.popleft()["sequence"])
+                self.confirmed.append(waiting.popleft().sequence)
             if waiting:
                 sendable.append(waiting[0])
             else:
-                del self._by_subject[row["subject"]]
+                del self._by_subject[event.subject]
         return sendable
 
     def take_confirmed(self) -> list[int]:
@@ -92,15 +101,21 @@ class Relay:
         self._database = database
         self._transport = transport
         self._wake = asyncio.Event()
+        self._held = _Held()
+        self._leads = False
+        self._must_read = True
         self._lanes = 0
         self._failures = 0
-        self._leads = False
         self._notices: set[asyncio.Task[None]] = set()
 
-    def on_published(self) -> None:
-        """Called after a commit that wrote to the outbox. In the leading process this costs nothing; a
-        standby sends one NOTIFY, since NOTIFY holds a lock on the whole database while it commits."""
+    def on_published(self, published: Published) -> None:
+        """Called after a commit that wrote to the outbox. The leading process sends without reading back what can go
+        at once; a standby sends one NOTIFY, since NOTIFY holds a lock on the whole database while it commits."""
         if self._leads:
+            if published.all_first and len(self._held.sequences) < MOST_HELD and not self._failures:
+                self._held.take(published.first)
+            else:
+                self._must_read = True
             self._wake.set()
         elif not self._notices:
             task = asyncio.create_task(self._notify())
@@ -113,6 +128,10 @@ class Relay:
                 await driver.execute(f"NOTIFY {CHANNEL}")
         except Exception as error:
             log.info("could not wake the relay (it polls): %r", error)
+
+    def _on_notice(self, *_: object) -> None:
+        self._must_read = True
+        self._wake.set()
 
     async def run(self) -> None:
         """Relay for ever; a lost database or broker is waited for."""
@@ -132,68 +151,76 @@ class Relay:
         connection = leadership.connection
         # A deletion that a crash forgets only publishes an event again, which the inbox knows: no need to wait for the disk.
         await connection.execute("SET synchronous_commit = off")
-        await connection.add_listener(CHANNEL, lambda *_: self._wake.set())
-        self._leads, self._lanes, self._failures = True, 0, 0
-        held = _Held()
+        await connection.add_listener(CHANNEL, self._on_notice)
+        self._held, self._lanes, self._failures = _Held(), 0, 0
+        self._leads = self._must_read = True
         async with asyncio.TaskGroup() as lanes:
+            read_at = 0.0
             while leadership.holds:
-                if self._failures:
-                    await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
                 self._wake.clear()
-                rows = await connection.fetch(_NEXT, held.take_confirmed(), held.sequences)
-                if sendable := held.take(rows):
+                if self._must_read or time.monotonic() - read_at >= LINGER_SECONDS:
+                    await self._read(connection)
+                    read_at = time.monotonic()
+                if self._lanes < LANES and (ready := self._held.take_ready()):
                     self._lanes += 1
-                    lanes.create_task(self._send(sendable, held))
-                if self._lanes == LANES or len(held.sequences) >= MOST_HELD:
-                    await self._until_settled(held)
-                elif len(rows) < BATCH:
-                    await until_woken(self._wake, LINGER_SECONDS if held.confirmed else POLL_SECONDS)
+                    lanes.create_task(self._send(ready))
+                await self._wait()
 
-    async def _until_settled(self, held: _Held) -> None:
-        while self._lanes == LANES or len(held.sequences) - len(held.confirmed) >= MOST_HELD:
+    async def _read(self, connection: "asyncpg.Connection[Any]") -> None:
+        """Delete what is confirmed, and take what others left in the outbox."""
+        rows = await connection.fetch(_NEXT, self._held.take_confirmed(), self._held.sequences)
+        self._held.take(Outgoing(**row) for row in rows)
+        self._must_read = len(rows) == BATCH
+
+    async def _wait(self) -> None:
+        """Until there is something to read or to send."""
+        if self._failures:
+            await asyncio.sleep(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
+            self._must_read = True
+        while self._lanes == LANES or len(self._held.sequences) - len(self._held.confirmed) >= MOST_HELD:
             self._wake.clear()
             await self._wake.wait()
+        if not self._must_read and not self._held.ready:
+            await until_woken(self._wake, LINGER_SECONDS if self._held.confirmed else POLL_SECONDS)
 
-    async def _send(self, rows: Sequence[asyncpg.Record], held: _Held) -> None:
+    async def _send(self, events: Sequence[Outgoing]) -> None:
         """Publish a batch, then what waited behind it. What fails stays in the outbox."""
-        while rows:
+        while events:
             started = time.time_ns()
-            failed = await self._transport.publish(
-                [Outgoing(row["event_id"], row["type"], row["subject"], row["body"]) for row in rows]
-            )
-            self._trace(rows, failed, started_ns=started)
-            PUBLISHED.labels(self._service).inc(len(rows) - len(failed))
+            failed = await self._transport.publish(events)
+            self._trace(events, failed, started_ns=started)
+            PUBLISHED.labels(self._service).inc(len(events) - len(failed))
             if failed:
                 PUBLISH_FAILURES.labels(self._service).inc(len(failed))
-                log.warning("%d of %d events stay in the outbox: %s", len(failed), len(rows), next(iter(failed.values())))
+                log.warning("%d of %d events stay in the outbox: %s", len(failed), len(events), next(iter(failed.values())))
             self._failures = self._failures + 1 if failed else 0
-            rows = held.settle(rows, failed)
+            events = self._held.settle(events, failed)
         self._lanes -= 1
         if self._failures or self._lanes == LANES - 1:
             self._wake.set()
 
-    def _trace(self, rows: Sequence[asyncpg.Record], failed: dict[Any, str], *, started_ns: int) -> None:
+    def _trace(self, events: Sequence[Outgoing], failed: dict[UUID, str], *, started_ns: int) -> None:
         """A span for the sending. One event's is a child in its trace; a batch's has a link to each of its traces
         (semantic conventions for messaging: the message itself carries the span that created it)."""
-        first = rows[0]
-        alone = len(rows) == 1
+        first = events[0]
+        alone = len(events) == 1
         attributes: dict[str, str | int] = {
             "messaging.system": self._transport.system,
             "messaging.operation.type": "send",
             "messaging.destination.name": EXCHANGE,
         }
         if alone:
-            attributes["messaging.message.id"] = str(first["event_id"])
+            attributes["messaging.message.id"] = str(first.event_id)
         else:
-            attributes["messaging.batch.message_count"] = len(rows)
+            attributes["messaging.batch.message_count"] = len(events)
         span = tracer().start_span(
-            f"send {first['type'] if alone else EXCHANGE}",
-            context=context_from(first["traceparent"] if alone else None),
-            links=[] if alone else [Link(context) for row in rows if (context := span_context_of(row["traceparent"]))],
+            f"send {first.type if alone else EXCHANGE}",
+            context=context_from(first.traceparent if alone else None),
+            links=[] if alone else [Link(context) for event in events if (context := span_context_of(event.traceparent))],
             kind=SpanKind.PRODUCER,
             start_time=started_ns,
             attributes=attributes,
         )
         if failed:
-            span.set_status(Status(StatusCode.ERROR, f"{len(failed)} of {len(rows)}: {next(iter(failed.values()))}"))
+            span.set_status(Status(StatusCode.ERROR, f"{len(failed)} of {len(events)}: {next(iter(failed.values()))}"))
         span.end()

@@ -22,14 +22,25 @@ class TransportLost(Exception):
     """The broker went away, stalled, or cancelled the consumer: subscribe again. Nothing unacknowledged is lost."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An event on its way out of the outbox."""
+    """An event on its way out of the outbox; `sequence` is its row's."""
 
+    sequence: int
     event_id: UUID
     type: str
     subject: str
     body: bytes
+    traceparent: str | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a transaction wrote to the outbox: the events that no earlier one of their subject waits before, and
+    whether these are all. They need not be read back to be sent."""
+
+    first: Sequence[Outgoing]
+    all_first: bool
 
 
 @dataclass(frozen=True)
