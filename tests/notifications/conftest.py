@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -64,6 +65,7 @@ class PostOffice:
 
     port: int = 0
     received: list[EmailMessage] = field(default_factory=list)
+    recipients: list[str] = field(default_factory=list)
     connections: int = 0
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -92,14 +94,28 @@ class PostOffice:
         content = envelope.content
         assert isinstance(content, bytes)
         self.received.append(message_from_bytes(content, policy=modern_policy))
+        self.recipients += envelope.rcpt_tos
         return "250 taken"
 
 
 @pytest.fixture
 async def post_office() -> AsyncIterator[PostOffice]:
+    async with open_post_office(smtputf8=True) as office:
+        yield office
+
+
+@pytest.fixture
+async def old_post_office() -> AsyncIterator[PostOffice]:
+    """A server that knows addresses in ASCII alone."""
+    async with open_post_office(smtputf8=False) as office:
+        yield office
+
+
+@asynccontextmanager
+async def open_post_office(*, smtputf8: bool) -> AsyncIterator[PostOffice]:
     office = PostOffice()
     server = await asyncio.get_running_loop().create_server(
-        lambda: SmtpServerProtocol(office, enable_SMTPUTF8=True), "127.0.0.1", 0
+        lambda: SmtpServerProtocol(office, enable_SMTPUTF8=smtputf8), "127.0.0.1", 0
     )
     office.port = server.sockets[0].getsockname()[1]
     yield office

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from sqlalchemy import select
 
 from kernel.auth import Caller
@@ -158,6 +159,49 @@ class TestAnnounce:
         assert await told(town) == set()
 
 
+class TestTogether:
+    """Events of one territory are told in one transaction, as long as nothing fails."""
+
+    async def transactions(self, town: Town) -> int:
+        async with open_work(town.database, Caller.system(town.territory)) as work:
+            return int(await work.driver.fetchval("SELECT count(DISTINCT xmin::text) FROM email"))
+
+    async def test_a_batch_is_one_transaction_a_territory(self, town: Town) -> None:
+        other = Town(town.database, f"2B{town.territory[2:]}")
+        await other.settle_in()
+        for place in (town, other, town, other):
+            await place.tell(place.propose())
+        await announce(town)
+        for place in (town, other):
+            assert len(await rows(place, email)) == len(await rows(place, notice)) == 4
+            assert await self.transactions(place) == 1
+
+    async def test_each_email_carries_the_span_of_its_event(self, town: Town, spans: InMemorySpanExporter) -> None:
+        events = [await town.tell(town.propose()) for _ in range(3)]
+        await announce(town)
+        announced = [span for span in spans.get_finished_spans() if span.name == "announce matching.mission_proposed.v1"]
+        contexts = [span.context for span in announced if span.context]
+        found = {row.traceparent.split("-")[2]: row.event_id for row in await rows(town, email)}
+        assert set(found) == {f"{context.span_id:016x}" for context in contexts}
+        assert sorted(found.values()) == sorted(events)
+
+    async def test_those_that_are_known_do_not_wait_for_those_that_are_not(self, town: Town) -> None:
+        early = await town.tell(town.propose(volunteer_id=new_id()))
+        await town.tell(town.propose())
+        await announce(town)
+        assert await told(town) == {("victor", "mission_proposed"), ("alix", "mission_proposed")}
+        assert [row.id for row in await rows(town, errand) if row.kind == "announcement"] == [early]
+
+    async def test_what_was_tried_before_goes_alone(self, town: Town) -> None:
+        await announce(town)
+        for _ in range(3):
+            await town.tell(town.propose())
+        assert len(await Announcer()._take(town.database)) == 3  # and then the process is gone
+        await announce(town, after_seconds=600)
+        assert len(await rows(town, email)) == 6
+        assert await self.transactions(town) == 3
+
+
 class TestOrder:
     """Events of different subjects come in any order; the letters are the same."""
 
@@ -211,10 +255,13 @@ class TestFailure:
     async def test_one_that_cannot_be_read_does_not_hold_up_the_others(self, town: Town) -> None:
         broken = make_envelope(make_event("credits.credit_granted.v1"), territory=town.territory)
         broken = Envelope.decode(broken.body.replace(b'"minutes":90', b'"minutes":"x"'))
+        await town.tell(town.propose())
         await town.hear(broken)
         await town.tell(town.propose())
         await announce(town)
         assert await told(town) == {("victor", "mission_proposed"), ("alix", "mission_proposed")}
+        assert len(await rows(town, email)) == len(await rows(town, notice)) == 4
+        assert [(row.id, row.tries) for row in await rows(town, errand) if row.kind == "announcement"] == [(broken.id, 1)]
 
     async def test_is_given_up_after_some_tries(self, town: Town) -> None:
         event = make_envelope(make_event("credits.transfer_reversed.v1"), territory=town.territory)

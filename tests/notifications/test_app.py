@@ -69,7 +69,7 @@ def make_outgoing(event: Event, *, territory: str, subject: Any) -> Outgoing:
         traceparent=f"00-{TRACE}-00f067aa0ba902b7-01",
         actorid="system",
     )
-    return Outgoing(id, event.event_type, str(subject), body)
+    return Outgoing(0, id, event.event_type, str(subject), body, None)
 
 
 async def test_an_event_becomes_letters_and_a_webhook_in_one_trace(

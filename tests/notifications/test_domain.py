@@ -24,6 +24,7 @@ from services.notifications.domain.announcements import (
     is_complete,
 )
 from services.notifications.domain.errands import decide_next_try, is_exhausted
+from services.notifications.domain.messages import is_address
 from services.notifications.domain.people import Category, Preference, decide_preferences
 from services.notifications.domain.webhooks import (
     DeliveryState,
@@ -303,3 +304,20 @@ def test_a_sample_of_every_event_can_be_made() -> None:
     for event_type in EVENT_TYPES:
         assert make_event(event_type).event_type == event_type
     assert NOW.tzinfo is UTC and isinstance(NOW, datetime)
+
+
+class TestIsAddress:
+    @pytest.mark.parametrize("text", ["a@b", "zoe.d'arc+metis@sceaux.exemple.test", "zoé@exémple.test", "用户@例子.test"])
+    def test_takes_names_of_all_scripts(self, text: str) -> None:
+        assert is_address(text)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "", "a", "@", "a@", "@b", "a@b@c", "a..b@c", ".a@c", "a.@c", "a@c..d", "a@c.", "a b@c", "a@b c", " a@b", "a@b ",
+            "<a@b>", "a@b>", "a@b, c@d", "a(x)@b", "a;b@c", "a:b@c", '"a b"@c', "a@[127.0.0.1]", "a\\b@c",
+            "a@b\n", "a@b\r\nBcc: c@d", "a\x00@b", "a\x85@b", "a\u2028@b", "a\u00a0@b", "a" * 253 + "@b",
+        ],
+    )  # fmt: skip
+    def test_takes_nothing_else(self, text: str) -> None:
+        assert not is_address(text)

@@ -90,7 +90,7 @@ class TestTakeErrands:
         async with open_work(database, Caller.system(territory)) as work:
             await errands.put_errands(work, ErrandKind.DELIVERY, [id], lane=lane)
             await errands.drop_lane(work, lane)
-            await errands.postpone_errand(work, ErrandKind.DELIVERY, id, until=work.now)
+            await errands.postpone_errands(work, ErrandKind.DELIVERY, [id], until=work.now)
         async with open_work(database, Caller.system("*"), now=utc_now() + timedelta(hours=1)) as work:
             assert await errands.take_errands(work, ErrandKind.DELIVERY, limit=9, lease=timedelta(minutes=5)) == []
 

@@ -1,10 +1,9 @@
 """The SMTP server: one connection for a batch, and refusals told apart from troubles."""
 
+import re
+import string
+from binascii import b2a_qp
 from datetime import datetime
-from email.errors import MessageError
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime, parseaddr
 from types import TracebackType
 from typing import Self
@@ -12,18 +11,19 @@ from typing import Self
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPException, SMTPRecipientsRefused, SMTPResponseException
 
-from services.notifications.domain.messages import Email
+from services.notifications.domain.messages import Email, is_address
 from services.notifications.settings import Settings
 
-# What the standard library's parser of addresses and headers raises.
-MALFORMED = (ValueError, IndexError, MessageError)
 _CONNECTION_LOST = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPConnectError, aiosmtplib.SMTPTimeoutError, OSError)
-
-
 # The server wants a login, or another one (RFC 4954): ours to mend, not the e-mail's fault.
 _ABOUT_LOGIN = frozenset({530, 534, 535, 538})
 # A server that keeps hanging up is left alone until the next batch.
 MOST_LOSSES = 3
+# What stands in a header as it is. Everything else becomes encoded words, so that nothing ever needs quotes.
+_PLAIN = re.compile(r"([A-Za-z0-9'-]+( [A-Za-z0-9'-]+)*)?")
+# Of an encoded word, so that "Subject: =?utf-8?q?...?=" stays within the 76 characters of a line (RFC 2047, section 2).
+_MOST_CHARACTERS = 54
+_IN_WORDS = {character: character for character in string.ascii_letters + string.digits + "-"} | {" ": "_"}
 
 
 class SendingFailed(Exception):
@@ -35,22 +35,49 @@ class SendingFailed(Exception):
         self.permanent = permanent
 
 
-def build_message(email: Email, *, sender: str, now: datetime) -> EmailMessage:
-    """The message as it leaves. Its Message-ID is the e-mail's own: a repeated sending can be recognised.
+def build_message(email: Email, *, sender: tuple[str, str], now: datetime) -> bytes:
+    """The bytes of the message as it leaves; `sender` is a name and an address. Raises ValueError when an address is none,
+    or when a header would hold a line break.
 
-    Raises one of MALFORMED when the address is none, or when a header would hold a line break.
+    Its Message-ID is the e-mail's own: a repeated sending can be recognised. It is written by hand, in the one form that
+    holds every text, since `email.message` takes twenty times as long: more than all the rest of sending and recording.
     """
-    sender_name, sender_address = parseaddr(sender)
-    message = EmailMessage(policy=SMTP_POLICY)
-    message["From"] = Address(display_name=sender_name, addr_spec=sender_address)
-    message["To"] = Address(display_name=email.name, addr_spec=email.address)
-    message["Subject"] = email.subject
-    message["Date"] = format_datetime(now)
-    message["Message-ID"] = f"<{email.id}@{sender_address.rpartition('@')[2]}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday replies, please
-    message.set_content(email.body)
-    message["Content-Language"] = email.locale  # after set_content, which starts the content's headers anew
-    return message
+    if not is_address(email.address):  # the sender's was checked with the settings
+        raise ValueError(f"{email.address!r} is no address")
+    head = [
+        f"From: {_mailbox(*sender)}",
+        f"To: {_mailbox(email.name, email.address)}",
+        f"Subject: {_encode(email.subject)}",
+        f"Date: {format_datetime(now)}",
+        f"Message-ID: <{email.id}@{sender[1].rpartition('@')[2]}>",
+        "Auto-Submitted: auto-generated",  # RFC 3834: no holiday replies, please
+        f"Content-Language: {_encode(email.locale)}",
+        "MIME-Version: 1.0",
+        'Content-Type: text/plain; charset="utf-8"',
+        "Content-Transfer-Encoding: quoted-printable",
+    ]
+    lines = email.body.encode().splitlines()
+    return "\r\n".join([*head, "", ""]).encode() + b2a_qp(b"\r\n".join([*lines, b""]))
+
+
+def _mailbox(name: str, address: str) -> str:
+    # On a line of its own: it cannot be folded, and the name before it may be long.
+    return f"{_encode(name)}\r\n <{address}>" if name else f"<{address}>"
+
+
+def _encode(text: str) -> str:
+    """A text in a header: as it is, or as encoded words (RFC 2047, section 4.2) that hold whole characters, one a line."""
+    if "\r" in text or "\n" in text:
+        raise ValueError(f"a line break in {text!r}")
+    if len(text) <= _MOST_CHARACTERS and _PLAIN.fullmatch(text):
+        return text
+    words = [""]
+    for character in text:
+        encoded = _IN_WORDS.get(character) or "".join(f"={byte:02X}" for byte in character.encode())
+        if len(words[-1]) + len(encoded) > _MOST_CHARACTERS:
+            words.append("")
+        words[-1] += encoded
+    return "\r\n ".join(f"=?utf-8?q?{word}?=" for word in words)
 
 
 class SmtpConnection:
@@ -58,6 +85,7 @@ class SmtpConnection:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._sender = parseaddr(settings.smtp_from)
         self._client: SMTP | None = None
         self._unreachable: str | None = None
         self._losses = 0
@@ -78,12 +106,15 @@ class SmtpConnection:
     async def send(self, email: Email, *, now: datetime) -> None:
         """Returns when the server has taken the message. Raises SendingFailed."""
         try:
-            message = build_message(email, sender=self._settings.smtp_from, now=now)
-        except MALFORMED as error:
+            message = build_message(email, sender=self._sender, now=now)
+        except ValueError as error:
             raise SendingFailed(f"The address or a header is malformed: {error}", permanent=True) from error
         client = await self._connect()
+        sender = self._sender[1]
+        # An address beyond ASCII stands in the header as it is (RFC 6531); a server that does not offer this refuses it.
+        options = [] if (sender + email.address).isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
         try:
-            await client.send_message(message)
+            await client.sendmail(sender, [email.address], message, mail_options=options)
         except _CONNECTION_LOST as error:
             raise self._count_loss(error) from error
         except SMTPRecipientsRefused as error:

@@ -1,5 +1,6 @@
 """What is told: letters, and the notices and e-mails made of them."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,6 +10,17 @@ from services.notifications.domain.people import Category
 
 # An e-mail that found no server for so long would surprise more than it helps.
 STALE_AFTER = timedelta(hours=24)
+
+_ATOM = r'[^\s\x00-\x1f\x7f-\x9f()<>\[\]:;@\\,."]+'
+_ADDRESS = re.compile(rf"{_ATOM}(\.{_ATOM})*@{_ATOM}(\.{_ATOM})*")
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an e-mail address of the usual form (RFC 5322 dot-atoms, with letters of all scripts: RFC 6532).
+
+    Quoted local parts and numeric domains, which the registry does not take either, are none.
+    """
+    return len(text) <= 254 and _ADDRESS.fullmatch(text) is not None
 
 
 class EmailState(StrEnum):

@@ -1,14 +1,17 @@
 """Writes letters for the events that wait to be told."""
 
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from kernel import clock
 from kernel.auth import Caller
 from kernel.clock import Clock
 from kernel.database import Database
 from kernel.telemetry import log_territory
-from kernel.work import open_work
+from kernel.work import Work, open_work
 from services.notifications.domain.errands import Errand, ErrandKind
 from services.notifications.store import errands
 from services.notifications.use_cases.announcements import PATIENCE_SECONDS, announce
@@ -28,23 +31,43 @@ class Announcer:
     async def run(self, database: Database) -> None:
         """Announce until nothing is due."""
         while taken := await self._take(database):
-            for errand in taken:
-                await self._announce(database, errand)
+            for together in _group(taken):
+                await self._announce(database, together)
 
     async def _take(self, database: Database) -> list[Errand]:
         async with open_work(database, Caller.system("*"), now=self._now()) as work:
             return await errands.take_errands(work, ErrandKind.ANNOUNCEMENT, limit=BATCH, lease=LEASE)
 
-    async def _announce(self, database: Database, errand: Errand) -> None:
-        log_territory.set(errand.territory)
+    async def _announce(self, database: Database, together: Sequence[Errand]) -> None:
+        """In one transaction; if that fails, one by one, so that the others do not wait for the one at fault."""
+        first = together[0]
+        log_territory.set(first.territory)
         try:
-            async with open_work(database, Caller.system(errand.territory), now=self._now()) as work:
-                patient = errand.tries <= len(PATIENCE_SECONDS)
-                if errand.tries > MOST_TRIES or await announce(work, errand.id, patient=patient):
-                    await errands.finish_errand(work, errand.kind, errand.id)
-                else:
-                    pause = timedelta(seconds=PATIENCE_SECONDS[errand.tries - 1])
-                    await errands.postpone_errand(work, errand.kind, errand.id, until=work.now + pause)
+            async with open_work(database, Caller.system(first.territory), now=self._now()) as work:
+                await self._try(work, [errand.id for errand in together], tries=first.tries)
         except Exception:
-            # The others of the batch must not wait for this one; its lease brings it back.
-            log.exception("event %s could not be announced (try %d of %d)", errand.id, errand.tries, MOST_TRIES)
+            if len(together) > 1:
+                for errand in together:
+                    await self._announce(database, [errand])
+            else:
+                # Its lease brings it back.
+                log.exception("event %s could not be announced (try %d of %d)", first.id, first.tries, MOST_TRIES)
+
+    @staticmethod
+    async def _try(work: Work, ids: Sequence[UUID], *, tries: int) -> None:
+        untold: set[UUID] = set()
+        if tries <= MOST_TRIES:
+            untold = await announce(work, ids, patient=tries <= len(PATIENCE_SECONDS))
+        if untold:
+            until = work.now + timedelta(seconds=PATIENCE_SECONDS[tries - 1])
+            await errands.postpone_errands(work, ErrandKind.ANNOUNCEMENT, list(untold), until=until)
+        await errands.finish_errands(work, ErrandKind.ANNOUNCEMENT, [id for id in ids if id not in untold])
+
+
+def _group(taken: Sequence[Errand]) -> list[list[Errand]]:
+    """Those of a territory that share a transaction. One that was tried before goes alone: it may be what ended the
+    process, and must not take others with it each time."""
+    groups: dict[tuple[str, UUID | None], list[Errand]] = defaultdict(list)
+    for errand in taken:
+        groups[errand.territory, errand.id if errand.tries > 1 else None].append(errand)
+    return list(groups.values())

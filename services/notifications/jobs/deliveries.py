@@ -86,7 +86,7 @@ class DeliverySender:
         async with open_work(database, Caller.system(errand.territory), now=self._now()) as work:
             parcel = await find_parcel(work, errand.id)
             if parcel is None or parcel.body is None or not parcel.webhook.is_active:
-                await errands.finish_errand(work, errand.kind, errand.id)
+                await errands.finish_errands(work, errand.kind, [errand.id])
                 return
         if is_exhausted(errand.tries, self._settings.webhook_retry_delays_seconds):
             attempt = Try(self._now(), None, 0, ENDED_THE_PROCESS)

@@ -26,7 +26,7 @@ from services.notifications.domain.errands import ENDED_THE_PROCESS, Errand, Err
 from services.notifications.domain.messages import Email
 from services.notifications.settings import Settings
 from services.notifications.store import errands, messages
-from services.notifications.use_cases.emails import record_failure, record_sent
+from services.notifications.use_cases.emails import record_failure
 
 log = logging.getLogger("metis.notifications.emails")
 
@@ -67,8 +67,7 @@ class EmailSender:
 
     async def _give_back(self, database: Database, left: list[Errand]) -> None:
         async with open_work(database, Caller.system("*"), now=self._now()) as work:
-            for errand in left:
-                await errands.postpone_errand(work, errand.kind, errand.id, until=work.now)
+            await errands.postpone_errands(work, ErrandKind.EMAIL, [errand.id for errand in left], until=work.now)
 
     async def _take(self, database: Database) -> list[Errand]:
         async with open_work(database, Caller.system("*"), now=self._now()) as work:
@@ -84,8 +83,7 @@ class EmailSender:
             async with open_work(database, Caller.system(territory), now=self._now()) as work:
                 found = await messages.list_waiting_emails(work, [errand.id for errand in by_id.values()])
                 loaded += [(email, by_id.pop(email.id)) for email in found]
-                for left in by_id.values():
-                    await errands.finish_errand(work, left.kind, left.id)
+                await errands.finish_errands(work, ErrandKind.EMAIL, [errand.id for errand in by_id.values()])
         return loaded
 
     async def _send(self, database: Database, smtp: SmtpConnection, email: Email, errand: Errand) -> None:
@@ -125,7 +123,7 @@ class EmailSender:
         else:
             EMAILS.labels("sent").inc()
             async with self._record(database, errand) as work:
-                await record_sent(work, email, errand)
+                await messages.save_sent(work, email.id, tries=errand.tries)
 
     def _record(self, database: Database, errand: Errand) -> AbstractAsyncContextManager[Work]:
         return open_work(database, Caller.system(errand.territory), now=self._now())

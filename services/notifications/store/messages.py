@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, delete, or_, select, update
+from sqlalchemy import ColumnElement, Select, any_, bindparam, delete, or_, select, update
+from sqlalchemy import Uuid as UuidType
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kernel.auth import Caller
@@ -15,20 +17,19 @@ from services.notifications.domain.messages import Email, EmailState, Notice
 from services.notifications.domain.people import Category, Preference
 from services.notifications.tables import email, notice, preference
 
+# What was made before for the same event and reader stays: nobody is told twice.
+_SAVE_NOTICES = upsert(notice).on_conflict_do_nothing()
+_SAVE_EMAILS = upsert(email).on_conflict_do_nothing()
+
 
 async def save_notices(work: Work, notices: Sequence[Notice]) -> None:
-    await _insert(work, notice, [vars(one) for one in notices])
+    if notices:
+        await work.connection.execute(_SAVE_NOTICES, [{"territory": work.territory, **vars(one)} for one in notices])
 
 
 async def save_emails(work: Work, emails: Sequence[Email]) -> None:
-    await _insert(work, email, [vars(one) for one in emails])
-
-
-async def _insert(work: Work, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    # What was made before for the same event and reader stays: nobody is told twice.
-    if rows:
-        values = [{"territory": work.territory, **row} for row in rows]
-        await work.connection.execute(upsert(table).on_conflict_do_nothing(), values)
+    if emails:
+        await work.connection.execute(_SAVE_EMAILS, [{"territory": work.territory, **vars(one)} for one in emails])
 
 
 # ---- The inbox ------------------------------------------------------------------------------------------------------
@@ -101,16 +102,29 @@ def list_emails(*, state: EmailState | None, member_id: UUID | None) -> Select[A
     return query.where(email.c.member_id == member_id) if member_id is not None else query
 
 
+_WAITING = (
+    select(email)
+    .where(email.c.id == any_(bindparam("ids", type_=ARRAY(UuidType))), email.c.state == EmailState.WAITING)
+    .order_by(email.c.id)
+)
+# With its errand, in one statement: it runs after each sending.
+_SENT = """
+WITH finished AS (DELETE FROM errand WHERE kind = 'email' AND id = $1)
+UPDATE email SET state = 'sent', tries = $2, reason = NULL, sent_at = $3 WHERE id = $1
+"""
+
+
 async def list_waiting_emails(work: Work, ids: Sequence[UUID]) -> list[Email]:
-    query = select(email).where(email.c.id.in_(ids), email.c.state == EmailState.WAITING).order_by(email.c.id)
-    return [email_from(row) for row in await work.connection.execute(query)]
+    return [email_from(row) for row in await work.connection.execute(_WAITING, {"ids": ids})]
 
 
-async def save_email_state(
-    work: Work, id: UUID, *, state: EmailState, tries: int, reason: str | None, sent_at: datetime | None
-) -> None:
-    values = {"state": state, "tries": tries, "reason": reason, "sent_at": sent_at}
-    await work.connection.execute(update(email).where(email.c.id == id).values(values))
+async def save_sent(work: Work, id: UUID, *, tries: int) -> None:
+    """The server took it: there is nothing more to do."""
+    await work.driver.execute(_SENT, id, tries, work.now)
+
+
+async def save_failure(work: Work, id: UUID, *, state: EmailState, tries: int, reason: str) -> None:
+    await work.connection.execute(update(email).where(email.c.id == id).values(state=state, tries=tries, reason=reason))
 
 
 def email_from(row: Any) -> Email:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, insert, select, update
+from sqlalchemy import Select, and_, bindparam, delete, insert, select, update
 
 from kernel.auth import Caller
 from kernel.errors import NotFound
@@ -126,22 +126,28 @@ async def save_waiting(work: Work, ids: Sequence[UUID]) -> None:
     )
 
 
+_DELIVERY = select(delivery).where(delivery.c.id == bindparam("delivery_id"))
+_HOOK_AND_BODY = (
+    select(webhook, event_log.c.body)
+    .outerjoin(event_log, and_(event_log.c.territory == webhook.c.territory, event_log.c.event_id == bindparam("event_id")))
+    .where(webhook.c.id == bindparam("webhook_id"))
+)
+_SAVE_DELIVERY = update(delivery).where(delivery.c.id == bindparam("delivery_id"))
+
+
 async def find_parcel(work: Work, delivery_id: UUID) -> Parcel | None:
-    hook = webhook.alias("hook")
-    one = (await work.connection.execute(select(delivery).where(delivery.c.id == delivery_id))).one_or_none()
+    one = (await work.connection.execute(_DELIVERY, {"delivery_id": delivery_id})).one_or_none()
     if one is None:
         return None
-    logged = and_(event_log.c.territory == hook.c.territory, event_log.c.event_id == one.event_id)
-    query = select(hook, event_log.c.body).outerjoin(event_log, logged).where(hook.c.id == one.webhook_id)
-    row = (await work.connection.execute(query)).one_or_none()
+    row = (await work.connection.execute(_HOOK_AND_BODY, {"webhook_id": one.webhook_id, "event_id": one.event_id})).one_or_none()
     return None if row is None else Parcel(delivery_from(one), webhook_from(row), row.body)
 
 
 async def save_delivery(
     work: Work, id: UUID, *, state: DeliveryState, tries: Sequence[dict[str, Any]], delivered_at: datetime | None
 ) -> None:
-    values = {"state": state, "tries": list(tries), "delivered_at": delivered_at}
-    await work.connection.execute(update(delivery).where(delivery.c.id == id).values(values))
+    values = {"delivery_id": id, "state": state, "tries": list(tries), "delivered_at": delivered_at}
+    await work.connection.execute(_SAVE_DELIVERY, values)
 
 
 def delivery_from(row: Any) -> Delivery:

@@ -1,6 +1,6 @@
 """From an event to letters: keep it, find out whom it concerns, write to each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -35,6 +35,16 @@ PATIENCE_SECONDS = (1, 2, 5, 15, 60, 300)
 
 
 @dataclass(frozen=True)
+class Story:
+    """An event that is told, and what is known of it."""
+
+    envelope: Envelope
+    rule: Rule
+    mission: Mission | None
+    parties: Parties
+
+
+@dataclass(frozen=True)
 class Names:
     """What the parties are called; empty for those that are not known, or take no part."""
 
@@ -61,31 +71,58 @@ async def keep_event(work: Work, envelope: Envelope) -> None:
         bells.ring_soon(bells.deliveries_wait)
 
 
-async def announce(work: Work, event_id: UUID, *, patient: bool) -> bool:
-    """Write the notices and e-mails of an event. False: facts about it are still missing, try again later.
+async def announce(work: Work, event_ids: Collection[UUID], *, patient: bool) -> set[UUID]:
+    """Write the notices and e-mails of events. Returns those about which facts are still missing: try these again later.
 
-    Without patience the event is told to those who are known.
+    Without patience an event is told to those who are known.
     """
-    body = await events.find_event_body(work, event_id)
-    if body is None:
-        return True
-    envelope = Envelope.decode(body)
-    rule = decide_rule(envelope.type, envelope.data)
-    if rule is None:
-        return True
-    with span(f"announce {envelope.type}", kind=SpanKind.INTERNAL, context=context_from(envelope.traceparent)):
-        return await _announce(work, envelope, rule, patient=patient)
+    stories = await _read_stories(work, event_ids)
+    names = await people.list_names(work, {id for story in stories for id in _named(story)})
+    untold: set[UUID] = set()
+    notices: list[Notice] = []
+    emails: list[Email] = []
+    for story in stories:
+        envelope = story.envelope
+        with span(f"announce {envelope.type}", kind=SpanKind.INTERNAL, context=context_from(envelope.traceparent)):
+            if patient and not is_complete(story.rule, story.parties, known=names):
+                untold.add(envelope.id)
+                continue
+            more_notices, more_emails = await _write(work, story, names)
+        notices += more_notices
+        emails += more_emails
+    await _save(work, notices, emails)
+    return untold
 
 
-async def _announce(work: Work, envelope: Envelope, rule: Rule, *, patient: bool) -> bool:
-    mission = await _find_mission(work, envelope)
-    parties = await _find_parties(work, envelope, rule, mission)
-    names = await people.list_names(work, _named(envelope, parties))
-    if patient and not is_complete(rule, parties, known=list(names)):
-        return False
+async def _read_stories(work: Work, event_ids: Collection[UUID]) -> list[Story]:
+    """Those of the events that are told to somebody."""
+    envelopes = [Envelope.decode(body) for body in await events.list_event_bodies(work, event_ids)]
+    told = [(envelope, rule) for envelope in envelopes if (rule := decide_rule(envelope.type, envelope.data))]
+    missions = await people.list_missions(work, {_id(envelope, "mission_id") for envelope, _ in told})
+    panels = await people.list_panels(work, {_panel(envelope, rule) for envelope, rule in told})
+    stories: list[Story] = []
+    for envelope, rule in told:
+        mission, panel = missions.get(_id(envelope, "mission_id")), panels.get(_panel(envelope, rule), ())
+        parties = decide_parties(envelope.data, mission=mission, panel=panel, doer=envelope.actorid)
+        stories.append(Story(envelope, rule, mission, parties))
+    return stories
+
+
+def _id(envelope: Envelope, field: str) -> UUID | None:
+    value = envelope.data.get(field)
+    return UUID(value) if value else None
+
+
+def _panel(envelope: Envelope, rule: Rule) -> UUID | None:
+    """The campaign whose panel is told."""
+    return _id(envelope, "campaign_id") if Audience.PANEL in rule.audiences else None
+
+
+async def _write(work: Work, story: Story, names: dict[UUID | None, str]) -> tuple[list[Notice], list[Email]]:
+    envelope, rule, parties = story.envelope, story.rule, story.parties
     facts = {
         "event": EVENT_TYPES[envelope.type].model_validate(envelope.data),
-        "names": _name_parties(work, envelope, parties, mission, names),
+        "names": _name_parties(work, story, names),
         "category": rule.category,
     }
     candidates = await people.list_candidates(
@@ -101,20 +138,7 @@ async def _announce(work: Work, envelope: Envelope, rule: Rule, *, patient: bool
             emails.append(_email(work, envelope, rule, letter, member))
     if Audience.CLIENT in rule.audiences:
         notices += await _tell_client(work, envelope, rule, facts)
-    await _save(work, notices, emails)
-    return True
-
-
-async def _find_mission(work: Work, envelope: Envelope) -> Mission | None:
-    mission_id = envelope.data.get("mission_id")
-    return await people.find_mission(work, UUID(mission_id)) if mission_id else None
-
-
-async def _find_parties(work: Work, envelope: Envelope, rule: Rule, mission: Mission | None) -> Parties:
-    panel: set[UUID] = set()
-    if Audience.PANEL in rule.audiences:
-        panel = await people.list_panel(work, UUID(envelope.data["campaign_id"]))
-    return decide_parties(envelope.data, mission=mission, panel=panel, doer=envelope.actorid)
+    return notices, emails
 
 
 def _town_roles(rule: Rule) -> list[str]:
@@ -122,20 +146,18 @@ def _town_roles(rule: Rule) -> list[str]:
     return [roles[audience] for audience in rule.audiences if audience in roles]
 
 
-def _named(envelope: Envelope, parties: Parties) -> list[UUID]:
-    need = envelope.data.get("need_id")
-    ids = {*parties.people, *parties.actors, parties.campaign_id, UUID(need) if need else None}
+def _named(story: Story) -> list[UUID]:
+    parties = story.parties
+    ids = {*parties.people, *parties.actors, parties.campaign_id, _id(story.envelope, "need_id")}
     return [one for one in ids if one is not None]
 
 
-def _name_parties(
-    work: Work, envelope: Envelope, parties: Parties, mission: Mission | None, names: dict[UUID | None, str]
-) -> Names:
+def _name_parties(work: Work, story: Story, names: dict[UUID | None, str]) -> Names:
     def name(id: UUID | None) -> str:
         return names.get(id, "") if id else ""
 
-    need = envelope.data.get("need_id")
-    title = mission.title if mission else envelope.data.get("title") or name(UUID(need) if need else None)
+    envelope, parties = story.envelope, story.parties
+    title = story.mission.title if story.mission else envelope.data.get("title") or name(_id(envelope, "need_id"))
     return Names(
         territory=names.get(None, work.territory),
         title=str(title),

@@ -144,9 +144,9 @@ async def record_try(
     delivered_at = work.now if state is DeliveryState.DELIVERED else None
     await store.save_delivery(work, parcel.delivery.id, state=state, tries=tries, delivered_at=delivered_at)
     if state is DeliveryState.WAITING and next_try_at is not None:
-        await errands.postpone_errand(work, ErrandKind.DELIVERY, parcel.delivery.id, until=next_try_at)
+        await errands.postpone_errands(work, ErrandKind.DELIVERY, [parcel.delivery.id], until=next_try_at)
     else:
-        await errands.finish_errand(work, ErrandKind.DELIVERY, parcel.delivery.id)
+        await errands.finish_errands(work, ErrandKind.DELIVERY, [parcel.delivery.id])
     if attempt.succeeded:
         if parcel.webhook.failing_since is not None:
             await store.save_failing_since(work, parcel.webhook.id, None)
