@@ -166,8 +166,8 @@ def _pause_seconds(attempt: int, *, asked: str | None = None) -> float:
     return min(wanted, LONGEST_PAUSE_SECONDS) + random.uniform(0, 0.1)  # noqa: S311  (spreads load, keeps no secret)
 
 
-def _unreachable(url: str, error: Exception) -> CliError:
+def _unreachable(url: str, error: HTTPError) -> CliError:
     return CliError(
-        f"{url} ne répond pas ({type(error).__name__}).",
+        f"{url} ne répond pas ({error}).",
         cure="Vérifiez l'adresse et que la plateforme tourne (`metis doctor`) ; la commande peut être relancée telle quelle.",
     )

@@ -85,7 +85,7 @@ async def _processes(ports: dict[str, int]) -> AsyncIterator[Finding]:
                 answer = await client.get(f"{address}/health/ready")
                 text = answer.text.strip()[:200]
             except HTTPError as error:
-                yield Finding(name, FAULT, f"{address} does not answer: {type(error).__name__}", f"See .metis/logs/{name}.log.")
+                yield Finding(name, FAULT, f"{address} does not answer: {error}", f"See .metis/logs/{name}.log.")
                 continue
             if answer.status_code == 200:
                 yield Finding(name, OK, f"{address} {text}")

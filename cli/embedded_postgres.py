@@ -107,7 +107,7 @@ def start(directory: Path, *, password: str, log: Path, durable: bool = True) ->
         return running
     installation = find_installation()
     if not (directory / "PG_VERSION").exists():
-        _create(installation, directory, password=password)
+        _create(installation, directory, password=password, durable=durable)
     _check_version(installation, directory)
     (directory / "postmaster.pid").unlink(missing_ok=True)
     port = _kept_or_free_port(directory)
@@ -165,8 +165,12 @@ def find_running(directory: Path, *, password: str) -> Server | None:
     return Server(directory, port, pid, url, _number((directory / "PG_VERSION").read_text()))
 
 
-def _create(installation: Installation, directory: Path, *, password: str) -> None:
-    """`initdb` in the C.UTF-8 locale, which sorts alike on every machine and knows accents' case."""
+def _create(installation: Installation, directory: Path, *, password: str, durable: bool) -> None:
+    """`initdb` in the C.UTF-8 locale, which sorts alike on every machine and knows accents' case.
+
+    The server flushes what it writes, never what it found: unless initdb flushes its files before the first commit, a
+    power cut within the half minute that the system takes to do so by itself loses that commit with the whole directory.
+    """
     draft = directory.with_name(directory.name + ".new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True, mode=0o700)
@@ -187,7 +191,7 @@ def _create(installation: Installation, directory: Path, *, password: str) -> No
         "-U",
         OWNER,
         f"--pwfile={secret}",
-        "--no-sync",
+        *([] if durable else ["--no-sync"]),
         "-E",
         "UTF8",
         *locale,

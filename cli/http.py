@@ -2,23 +2,24 @@
 
 aiohttp: a demo sends some 1,400 requests from one process that shares two cores with everything they reach, and httpx2
 costs three times as much a request (docs/performance.md). The few calls below are all that the command line needs.
+It takes a third of a second to import, so that waits for the first client.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, encode_basic_auth
-from yarl import URL
 
-__all__ = ["AsyncClient", "HTTPError", "Response", "make_client"]
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 CONNECTIONS = 32
 CONNECT_SECONDS = 5
 
-# What a request may raise when nobody answers, or not in time.
-HTTPError = (ClientError, TimeoutError, OSError)
+
+class HTTPError(Exception):
+    """Nobody answers, or not in time."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,14 @@ class AsyncClient:
 
     def __init__(self, base_url: str, *, timeout_seconds: float) -> None:
         self._base_url = base_url.rstrip("/")
-        self._timeout = ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS)
+        self._timeout_seconds = timeout_seconds
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = ClientSession(
-            connector=TCPConnector(limit=CONNECTIONS), timeout=self._timeout, cookie_jar=DummyCookieJar()
-        )
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+
+        timeout = ClientTimeout(total=self._timeout_seconds, sock_connect=CONNECT_SECONDS)
+        self._session = ClientSession(connector=TCPConnector(limit=CONNECTIONS), timeout=timeout, cookie_jar=DummyCookieJar())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -88,6 +90,9 @@ class AsyncClient:
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """`content` is sent as it is, `data` as a form; `auth` is user and password. Raises HTTPError."""
+        from aiohttp import ClientError, encode_basic_auth
+        from yarl import URL
+
         assert self._session is not None
         sent = dict(headers or {})
         body: Any = content if content is not None else data
@@ -100,8 +105,11 @@ class AsyncClient:
             target = target.update_query({name: str(value) for name, value in params.items()})
         if auth:
             sent["authorization"] = encode_basic_auth(*auth, encoding="utf-8")
-        async with self._session.request(method, target, data=body, headers=sent, allow_redirects=False) as answer:
-            return Response(answer.status, answer.headers, await answer.read())
+        try:
+            async with self._session.request(method, target, data=body, headers=sent, allow_redirects=False) as answer:
+                return Response(answer.status, answer.headers, await answer.read())
+        except (ClientError, TimeoutError, OSError) as error:
+            raise HTTPError(f"{type(error).__name__}: {error}") from error
 
 
 def make_client(base_url: str = "", *, timeout_seconds: float = 30) -> AsyncClient:

@@ -56,9 +56,11 @@ def demo(  # noqa: PLR0917  (typer passes by name)
 
     [dim]Example:[/] metis demo --once
     """
+    import uvloop
+
     from cli.demo.command import Options, run
 
-    asyncio.run(run(State(state), Options(once, url, listen, seen_as, smtp_port)))
+    uvloop.run(run(State(state), Options(once, url, listen, seen_as, smtp_port)))
 
 
 @app.command(rich_help_panel=RUN)

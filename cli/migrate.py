@@ -1,13 +1,11 @@
 """Databases, roles and tables of the services (`metis migrate`). Repeating it changes nothing.
 
-`python -m cli.migrate` reads its task from standard input, once everything heavy is imported: `cli.stack` starts it
-beside PostgreSQL, so that neither waits for the other's start, and its memory goes away with it.
+`cli.stack` has the nursery fork a process for them, whose memory goes away with it.
 """
 
 import asyncio
 import hashlib
 import hmac
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,16 +24,20 @@ def derive_password(secret: str, service: str) -> str:
     return hmac.new(secret.encode(), f"metis:database:{service}".encode(), hashlib.sha256).hexdigest()
 
 
+def password_variable(service: str) -> str:
+    return f"METIS_{service.upper()}_DATABASE_PASSWORD"
+
+
 def password_of(service: str, environment: Mapping[str, str]) -> str:
     """METIS_<SERVICE>_DATABASE_PASSWORD, else derived from METIS_SECRET. Raises CliError when there is neither."""
-    given = environment.get(f"METIS_{service.upper()}_DATABASE_PASSWORD")
+    given = environment.get(password_variable(service))
     if given:
         return given
     if secret := environment.get("METIS_SECRET"):
         return derive_password(secret, service)
     raise CliError(
         f"No password for the runtime role of {service}.",
-        cure=f"Set METIS_{service.upper()}_DATABASE_PASSWORD, or METIS_SECRET, from which all derive.",
+        cure=f"Set {password_variable(service)}, or METIS_SECRET, from which all derive.",
     )
 
 
@@ -117,15 +119,9 @@ def connect_or_explain(admin_url: str, passwords: Mapping[str, str]) -> dict[str
         ) from error
 
 
-def _main() -> None:
-    import kernel.migrate  # noqa: F401  (brings SQLAlchemy, asyncpg and Alembic)
-
-    task = json.loads(sys.stdin.read())
+def run_as_task() -> None:
+    """`run` in a process of its own (`cli.stack`): what went wrong stands at the end of its log."""
     try:
-        print(json.dumps({"urls": connect_or_explain(task["admin_url"], task["passwords"])}))
+        run(())
     except CliError as error:
-        print(json.dumps({"error": error.message, "cure": error.cure}))
-
-
-if __name__ == "__main__":
-    _main()
+        sys.exit(f"{error.message}\n→ {error.cure}")

@@ -15,24 +15,31 @@ import selectors
 import signal
 import sys
 import time
+from collections import deque
 from typing import Any, NoReturn
 
 STOP_SECONDS = 20
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
-
-
-def preload() -> None:
-    """What every service imports: the kernel, and through it FastAPI, SQLAlchemy, the drivers, OpenTelemetry."""
-    import kernel.migrate
-    import kernel.paging
-    import kernel.routing
-    import kernel.web  # noqa: F401
+# What every service imports: the kernel, and through it SQLAlchemy, FastAPI, the drivers, OpenTelemetry. In steps of a few
+# tenths of a second, for orders are read between them; the first is what a migration has in common with a service.
+PRELOADED = (
+    "kernel.tables",
+    "kernel.database",
+    "fastapi",
+    "kernel.work",
+    "kernel.web",
+    "kernel.routing",
+    "kernel.paging",
+    "pydantic.v1",  # FastAPI asks it about every model
+)
 
 
 class Nursery:
     """The children by process id, and a gate at which those wait that were told to."""
 
     def __init__(self) -> None:
+        self._to_import = deque(PRELOADED)
+        self._held: list[dict[str, Any]] = []  # until everything is imported
         self._names: dict[int, str] = {}
         self._gate_out, self._gate_in = os.pipe()
         self._stopping = False
@@ -49,7 +56,7 @@ class Nursery:
         selector.register(wake_out, selectors.EVENT_READ)
         pending = b""
         while not self._stopping:
-            for key, _ in selector.select():
+            for key, _ in selector.select(0 if self._to_import else None):
                 if key.fd == wake_out:
                     os.read(wake_out, 4096)
                     continue
@@ -59,6 +66,7 @@ class Nursery:
                 for line in lines:
                     self._obey(json.loads(line))
             self._report_deaths()
+            self._import_next()
         self._stop_children()
 
     def _note_stop(self, *_: object) -> None:
@@ -67,7 +75,23 @@ class Nursery:
     def _obey(self, order: dict[str, Any]) -> None:
         if order.get("open_gate"):
             self._close_gate()
+        elif "factory" in order and self._to_import:
+            self._held.append(order)
+        else:
+            self._bear(order)
+
+    def _import_next(self) -> None:
+        """One module more; after the last, the services that were ordered are born."""
+        if not self._to_import:
             return
+        importlib.import_module(self._to_import.popleft())
+        if not self._to_import:
+            gc.collect()
+            gc.freeze()  # what is here lives for ever; the collector must not touch, and so unshare, these pages
+            while self._held:
+                self._bear(self._held.pop(0))
+
+    def _bear(self, order: dict[str, Any]) -> None:
         pid = os.fork()
         if pid == 0:
             self._become(order)
@@ -94,8 +118,12 @@ class Nursery:
         self._close_gate()
         os.environ.clear()
         os.environ.update(order["environment"])
-        _work(order["factory"], gate=self._gate_out if order.get("waits") else None)
-        sys.exit(0)
+        if task := order.get("task"):
+            _load(task)()
+        else:
+            _serve(order["factory"], gate=self._gate_out if order.get("waits") else None)
+        sys.stdout.flush()
+        os._exit(0)  # at once: taking apart all that was imported takes tenths of a second
 
     def _report_deaths(self) -> None:
         with contextlib.suppress(ChildProcessError):
@@ -114,15 +142,22 @@ class Nursery:
             time.sleep(0.02)
         for pid in self._names:
             os.kill(pid, signal.SIGKILL)
+        while self._names:
+            self._report_deaths()
+            time.sleep(0.02)
 
 
-def _work(factory: str, *, gate: int | None) -> None:
+def _load(path: str) -> Any:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _serve(factory: str, *, gate: int | None) -> None:
     """Import the app, wait at the gate if told to, and serve."""
     from kernel.settings import KernelSettings
     from kernel.web import serve
 
-    module, _, name = factory.partition(":")
-    make_app = getattr(importlib.import_module(module), name)
+    make_app = _load(factory)
     if gate is not None:
         os.read(gate, 1)  # returns when the gate's other end is closed everywhere
     serve(make_app, KernelSettings())
@@ -142,7 +177,4 @@ def _tell(**news: Any) -> None:
 
 
 if __name__ == "__main__":
-    preload()
-    gc.collect()
-    gc.freeze()  # what is here lives for ever; the collector must not touch, and so unshare, these pages
     Nursery().run()

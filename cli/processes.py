@@ -1,7 +1,6 @@
 """The processes of the stack, each with a log of its own: started, watched, and stopped in order."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -13,18 +12,17 @@ from typing import Any
 
 from cli.console import CliError
 
-STOP_SECONDS = 20
 LOG_LINES_SHOWN = 12
 NEWS_BYTES = 1 << 20
 
 
 @dataclass
 class Child:
-    """One process of the stack; `address` is where its health answers."""
+    """One process of the stack; `address` is where its health answers, if it serves."""
 
     name: str
     log: Path
-    address: str
+    address: str = ""
     pid: int = 0
     exit_code: int | None = None
 
@@ -68,13 +66,24 @@ class Children:
 
     def spawn(self, child: Child, factory: str, *, environment: Mapping[str, str], waits: bool = False) -> None:
         """Fork a process that serves `factory`; with `waits`, it imports at once and serves when the gate opens."""
-        self.all[child.name] = child
-        self._order(
-            name=child.name, factory=factory, log=str(child.log), environment=self._environment | dict(environment), waits=waits
-        )
+        self._bear(child, environment, factory=factory, waits=waits)
+
+    async def run(self, child: Child, task: str, *, environment: Mapping[str, str]) -> None:
+        """Fork a process that calls `task` and ends. Raises CliError when it fails."""
+        self._bear(child, environment, task=task)
+        while child.alive:
+            await self._news.wait()
+            self._news.clear()
+        if child.exit_code:
+            self.raise_if_dead()
+        del self.all[child.name]
 
     def open_gate(self) -> None:
         self._order(open_gate=True)
+
+    def _bear(self, child: Child, environment: Mapping[str, str], **work: Any) -> None:
+        self.all[child.name] = child
+        self._order(name=child.name, log=str(child.log), environment=self._environment | dict(environment), **work)
 
     def _order(self, **order: Any) -> None:
         assert self._nursery is not None
@@ -98,14 +107,14 @@ class Children:
         self._news.set()
 
     def raise_if_dead(self) -> None:
-        """Raises CliError for a child, or the nursery itself, that is no more."""
-        for child in self.all.values():
-            if not child.alive:
-                raise child.death()
+        """Raises CliError for the nursery, with which all go, or for a child that is no more."""
         if self._nursery is not None and self._nursery.returncode is not None:
             raise CliError(
                 "Les services n'ont pas pu démarrer.", detail=explain_log(self._log), cure=f"Le journal complet : {self._log}"
             )
+        for child in self.all.values():
+            if not child.alive:
+                raise child.death()
 
     async def watch(self) -> None:
         """Raise as soon as a child dies; never returns otherwise."""
@@ -118,15 +127,14 @@ class Children:
         """Return when every child says that it can do its work; raise at once when one dies."""
         from cli.http import make_client
 
-        waiting, answers = dict(self.all), dict.fromkeys(self.all, "pas de réponse")
+        waiting = dict(self.all)
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         async with make_client(timeout_seconds=5) as client:
             while waiting:
                 self.raise_if_dead()
-                for name, child in list(waiting.items()):
-                    answers[name] = await _ask_health(client, child.address)
-                    if answers[name] == "200":
-                        del waiting[name]
+                asked = await asyncio.gather(*(_ask_health(client, child.address) for child in waiting.values()))
+                answers = dict(zip(waiting, asked, strict=True))
+                waiting = {name: child for name, child in waiting.items() if answers[name] != "200"}
                 if waiting and asyncio.get_running_loop().time() > deadline:
                     name, child = next(iter(waiting.items()))
                     raise CliError(
@@ -137,28 +145,15 @@ class Children:
                 await asyncio.sleep(0.05)
 
     async def stop(self) -> list[str]:
-        """SIGTERM to all, then wait; who does not end in time is killed. Returns the names of the killed."""
-        for child in self.all.values():
-            _send(child, signal.SIGTERM)
-        deadline = asyncio.get_running_loop().time() + STOP_SECONDS
-        while any(child.alive for child in self.all.values()) and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
-        stubborn = [child for child in self.all.values() if child.alive]
-        for child in stubborn:
-            _send(child, signal.SIGKILL)
+        """End the nursery, which ends its children and kills who does not go in time. Returns the names of the killed."""
+        living = [child for child in self.all.values() if child.alive]
         if self._nursery is not None:
             assert self._nursery.stdin is not None
             self._nursery.stdin.close()
             await self._nursery.wait()
         if self._listening is not None:
             await self._listening
-        return [child.name for child in stubborn]
-
-
-def _send(child: Child, number: signal.Signals) -> None:
-    if child.alive and child.pid:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child.pid, number)
+        return [child.name for child in living if child.exit_code == -signal.SIGKILL]
 
 
 async def _ask_health(client: Any, address: str) -> str:
@@ -167,7 +162,7 @@ async def _ask_health(client: Any, address: str) -> str:
     try:
         answer = await client.get(f"{address}/health/ready")
     except HTTPError as error:
-        return type(error).__name__
+        return str(error)
     return "200" if answer.status_code == 200 else f"HTTP {answer.status_code} {answer.text[:300]}"
 
 

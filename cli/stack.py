@@ -1,19 +1,18 @@
 """The whole platform on one machine: PostgreSQL, four services and the gateway, each its own process."""
 
 import asyncio
-import json
+import importlib
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from cli import embedded_postgres
 from cli.console import CliError
-from cli.migrate import BUS, SERVICES, derive_password, runtime_urls
-from cli.processes import STOP_SECONDS, Child, Children, explain_log
+from cli.migrate import BUS, SERVICES, derive_password, password_variable, runtime_urls
+from cli.nursery import STOP_SECONDS
+from cli.processes import Child, Children
 from cli.state import Secrets, State
 
 HOST = "127.0.0.1"
@@ -61,7 +60,7 @@ async def run_stack(
     with state.locked():
         _keep_last_logs(state)
         ports, remarks = choose_ports(PORTS)
-        children = Children(environment=_base_environment(state) | dict(environment or {}), log=state.logs / "nursery.log")
+        children = Children(environment=_base_environment() | dict(environment or {}), log=state.logs / "nursery.log")
         stack = Stack(state, state.secrets(), ports, children, remarks=remarks)
         try:
             await _start(stack, durable=durable, say=say)
@@ -80,33 +79,38 @@ def _keep_last_logs(state: State) -> None:
 
 
 async def _start(stack: Stack, *, durable: bool, say: Say) -> None:
-    """Services and migration begin to import while PostgreSQL starts; services serve once the tables are there."""
+    """The nursery imports while PostgreSQL starts; services import while the tables are made, and then serve."""
     await stack.children.open()
-    migration = _spawn_migration(stack)
-    try:
-        say("PostgreSQL démarre")
-        stack.admin_url = os.environ.get("METIS_DATABASE_URL") or await _start_postgres(stack, durable=durable)
-        say("Bases de données, services et passerelle")
-        passwords = _passwords(stack)
-        stack.database_urls = runtime_urls(stack.admin_url, passwords)
-        for name in (*SERVICES, "gateway"):
-            _spawn_service(stack, name)
-        await _migrate(stack, migration, passwords)
-    finally:
-        if migration.poll() is None:
-            migration.kill()
-            migration.wait()
+    say("PostgreSQL démarre")
+    # It asks for health later; this process has nothing else to do meanwhile.
+    importing = asyncio.create_task(asyncio.to_thread(importlib.import_module, "aiohttp"))
+    stack.admin_url = await _find_or_start_postgres(stack, durable=durable)
+    await importing
+    say("Bases de données, services et passerelle")
+    passwords = _passwords(stack)
+    stack.database_urls = runtime_urls(stack.admin_url, passwords)
+    for name in (*SERVICES, "gateway"):
+        _spawn_service(stack, name)
+    await _migrate(stack, passwords)
     stack.children.open_gate()
     await stack.children.wait_ready()
     stack.state.write("running.json", {"pid": os.getpid(), "ports": stack.ports})
 
 
-async def _start_postgres(stack: Stack, *, durable: bool) -> str:
+async def _find_or_start_postgres(stack: Stack, *, durable: bool) -> str:
+    """The server owner's URL."""
+    if url := os.environ.get("METIS_DATABASE_URL"):
+        return url
     log = stack.state.logs / "postgres.log"
     password = stack.secrets.postgres_password
-    stack.server = await asyncio.to_thread(
-        embedded_postgres.start, stack.state.postgres, password=password, log=log, durable=durable
+    starting = asyncio.ensure_future(
+        asyncio.to_thread(embedded_postgres.start, stack.state.postgres, password=password, log=log, durable=durable)
     )
+    try:
+        stack.server = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        stack.server = await starting  # a thread goes on: who left now would leave behind the server that it starts
+        raise
     return stack.server.url
 
 
@@ -115,48 +119,24 @@ def _passwords(stack: Stack) -> dict[str, str]:
     return {service: derive_password(stack.secrets.database_secret, service) for service in wanted}
 
 
-def _spawn_migration(stack: Stack) -> "subprocess.Popen[str]":
-    with (stack.state.logs / "migrate.log").open("ab") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cli.migrate"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=_base_environment(stack.state),
-            start_new_session=True,
-        )
-
-
-async def _migrate(stack: Stack, process: "subprocess.Popen[str]", passwords: Mapping[str, str]) -> None:
-    task = json.dumps({"admin_url": stack.admin_url, "passwords": passwords})
-    output, _ = await asyncio.to_thread(process.communicate, task)
-    log = stack.state.logs / "migrate.log"
-    try:
-        answer: dict[str, str] = json.loads(output)
-    except ValueError as error:
-        raise CliError("La migration des bases a échoué.", detail=explain_log(log), cure=f"Le journal complet : {log}") from error
-    if "error" in answer:
-        raise CliError(answer["error"], cure=answer["cure"])
+async def _migrate(stack: Stack, passwords: Mapping[str, str]) -> None:
+    child = Child("migration", stack.state.logs / "migrate.log")
+    environment = {password_variable(service): password for service, password in passwords.items()}
+    await stack.children.run(child, "cli.migrate:run_as_task", environment={"METIS_DATABASE_URL": stack.admin_url} | environment)
 
 
 def _spawn_service(stack: Stack, name: str) -> None:
     factory = GATEWAY_FACTORY if name == "gateway" else f"services.{name}.app:make_service"
     child = Child(name, stack.state.logs / f"{name}.log", stack.address(name))
-    stack.children.spawn(child, factory, environment=_settings_of(stack, name), waits=True)
+    stack.children.spawn(child, factory, environment=settings_of(stack, name), waits=True)
 
 
-def _base_environment(state: State) -> dict[str, str]:
+def _base_environment() -> dict[str, str]:
     """Our own environment, without what names the whole server: a service gets its own role's URL."""
-    environment = {name: value for name, value in os.environ.items() if name != "METIS_DATABASE_URL"}
-    if sys.dont_write_bytecode:
-        # Without compiled modules every start spends seconds on compiling; the state directory may hold them.
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        environment["PYTHONPYCACHEPREFIX"] = str(state.path / "bytecode")
-    return environment
+    return {name: value for name, value in os.environ.items() if name != "METIS_DATABASE_URL"}
 
 
-def _settings_of(stack: Stack, name: str) -> dict[str, str]:
+def settings_of(stack: Stack, name: str) -> dict[str, str]:
     settings = {
         "METIS_HOST": HOST,
         "METIS_PORT": str(stack.ports[name]),

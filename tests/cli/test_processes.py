@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from cli.console import CliError
-from cli.http import make_client
+from cli.http import HTTPError, make_client
+from cli.nursery import STOP_SECONDS
 from cli.processes import Child, Children
 from cli.stack import choose_ports
 from kernel.auth import make_key_pair
@@ -34,12 +35,31 @@ def spawn(children: Children, folder: Path, factory: str, *, name: str = "tiny",
     return child
 
 
+class TestRun:
+    async def test_returns_when_the_task_is_done_and_forgets_it(self, children: Children, tmp_path: Path) -> None:
+        child = Child("task", tmp_path / "task.log")
+        await children.run(child, "tests.cli.tiny:do_task", environment={"METIS_TASK": "well"})
+        assert child.log.read_text() == "did well\n"
+        assert children.all == {}
+
+    async def test_a_failure_is_said_with_the_end_of_its_log(self, children: Children, tmp_path: Path) -> None:
+        with pytest.raises(CliError, match="task") as failure:
+            await children.run(Child("task", tmp_path / "task.log"), "tests.cli.tiny:fail_task", environment={})
+        assert "no server there" in failure.value.detail
+
+
+class TestStop:
+    async def test_does_not_wait_for_what_is_not_born_yet(self, children: Children, tmp_path: Path) -> None:
+        spawn(children, tmp_path, READY)
+        await asyncio.wait_for(children.stop(), STOP_SECONDS / 2)
+
+
 class TestSpawn:
     async def test_serves_once_the_gate_is_open_and_stops_cleanly(self, children: Children, tmp_path: Path) -> None:
         child = spawn(children, tmp_path, READY, waits=True)
         await wait_until(lambda: asyncio.sleep(0, child.pid), what="the child to be born")
         async with make_client() as http:
-            with pytest.raises(OSError, match=child.address.rpartition(":")[2]):
+            with pytest.raises(HTTPError, match=child.address.rpartition(":")[2]):
                 await http.get(f"{child.address}/health/ready")
         children.open_gate()
         await children.wait_ready()
@@ -71,7 +91,7 @@ class TestSpawn:
             async with make_client() as http:
                 try:
                     await http.get(f"{child.address}/health/ready")
-                except OSError:
+                except HTTPError:
                     return True
             return False
 

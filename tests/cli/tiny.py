@@ -1,4 +1,7 @@
-"""Apps for the nursery's tests: one that is ready at once, one that cannot even be built."""
+"""Work for the nursery's tests: an app that is ready at once, one that cannot even be built; a task, one that fails."""
+
+import os
+import sys
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,3 +18,11 @@ def make_app() -> Starlette:
 
 def make_broken_app() -> Starlette:
     raise ValueError("METIS_SOMETHING is missing")
+
+
+def do_task() -> None:
+    sys.stdout.write(f"did {os.environ['METIS_TASK']}\n")
+
+
+def fail_task() -> None:
+    sys.exit("no server there")

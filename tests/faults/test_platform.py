@@ -10,7 +10,7 @@ import pytest
 
 from cli.api import ApiError
 from cli.http import make_client
-from cli.stack import Stack, _settings_of, choose_ports, run_stack
+from cli.stack import Stack, settings_of, choose_ports, run_stack
 from cli.state import State
 from tests.support.broker import Broker
 from tests.support.town import Town, agree, found_town, open_campaign, propose_mission, reaches, work_and_validate
@@ -71,7 +71,7 @@ class TestProcessKilled:
             port = choose_ports({"replica": 0})[0]["replica"]
             replica = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "kernel.web", "services.credits.app:make_service",
-                env=os.environ | _settings_of(stack, "credits") | {"METIS_PORT": str(port)},
+                env=os.environ | settings_of(stack, "credits") | {"METIS_PORT": str(port)},
             )  # fmt: skip
             try:
                 os.kill(stack.children.all["credits"].pid, signal.SIGKILL)
