@@ -10,7 +10,7 @@ import pytest
 
 from cli.api import ApiError
 from cli.http import make_client
-from cli.stack import Stack, settings_of, choose_ports, run_stack
+from cli.stack import Stack, choose_ports, run_stack, settings_of
 from cli.state import State
 from tests.support.broker import Broker
 from tests.support.town import Town, agree, found_town, open_campaign, propose_mission, reaches, work_and_validate
