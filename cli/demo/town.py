@@ -174,7 +174,7 @@ def make_traceparent() -> tuple[str, str]:
 
 
 async def wait_until(check: Callable[[], Awaitable[bool]], *, what: str, timeout_seconds: float = 60) -> None:
-    """Ask again and again, ever more slowly, until it is so."""
+    """Ask again and again, a little more slowly each time, until it is so."""
     deadline = time.monotonic() + timeout_seconds
     pause_seconds = 0.05
     while not await check():
@@ -184,4 +184,4 @@ async def wait_until(check: Callable[[], Awaitable[bool]], *, what: str, timeout
                 cure="Voyez `metis doctor` et `metis deadletters list`, et les journaux dans .metis/logs.",
             )
         await asyncio.sleep(pause_seconds)
-        pause_seconds = min(pause_seconds * 1.5, 0.5)
+        pause_seconds = min(pause_seconds * 1.5, 0.15)
