@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
@@ -11,7 +11,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from kernel.bus.transport import Published
+from kernel.bus.transport import Outgoing
 
 PATIENCE_SECONDS = 10
 _TERRITORY = re.compile(r"([0-9]{2}|2[AB])[0-9]{3}|\*")
@@ -81,8 +81,8 @@ class Database:
         )
         self._slots = asyncio.Semaphore(pool_size)
         self._idle: list[_Session] = []
-        # Called after a commit that published events; the relay listens here.
-        self.after_publish: Callable[[Published], None] = lambda _: None
+        # Called after a commit that published events, with those that need not be read back; the relay listens here.
+        self.after_publish: Callable[[Sequence[Outgoing]], None] = lambda _: None
 
     @asynccontextmanager
     async def transaction(self, territory: str) -> AsyncIterator[tuple[AsyncConnection, "asyncpg.Connection[Any]"]]:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel import clock
 from kernel.auth import Caller
-from kernel.bus.transport import Outgoing, Published
+from kernel.bus.transport import Outgoing
 from kernel.database import Database
 from kernel.events.envelope import Envelope, Event, encode_event
 from kernel.ids import new_id
@@ -71,21 +71,25 @@ class Work:
         """The same transaction, handling one event of several."""
         return replace(self, message=message)
 
-    async def flush(self) -> Published | None:
-        """Write the published events to the outbox; called once, just before the commit."""
+    async def flush(self) -> list[Outgoing] | None:
+        """Write the published events to the outbox; called once, just before the commit.
+
+        Returns None when there are none, else those that need not be read back: all, or, when an earlier event of one
+        of their subjects still waits there, none.
+        """
         if not self._outgoing:
             return None
         if len(self._outgoing) == 1:  # the usual case, and twice as cheap as arrays of one
             written = await self.driver.fetch(_INSERT_ONE, *self._outgoing[0])
         else:
             written = await self.driver.fetch(_INSERT_MANY, *map(list, zip(*self._outgoing, strict=True)))
-        rows = {row["event_id"]: row for row in written}
-        first = [
-            Outgoing(rows[event_id]["sequence"], event_id, type_, subject, body, traceparent)
+        if any(row["behind"] for row in written):
+            return []
+        sequences = {row["event_id"]: row["sequence"] for row in written}
+        return [
+            Outgoing(sequences[event_id], event_id, type_, subject, body, traceparent)
             for event_id, type_, subject, body, traceparent, _ in self._outgoing
-            if not rows[event_id]["behind"]
         ]
-        return Published(first, all_first=len(first) == len(self._outgoing))
 
 
 @asynccontextmanager
@@ -97,5 +101,5 @@ async def open_work(
         work = Work(connection, driver, caller, now or clock.utc_now(), database.service, message)
         yield work
         published = await work.flush()
-    if published:
+    if published is not None:
         database.after_publish(published)

@@ -20,7 +20,7 @@ from uuid import UUID
 import asyncpg
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
-from kernel.bus.transport import EXCHANGE, Outgoing, Published, Transport
+from kernel.bus.transport import EXCHANGE, Outgoing, Transport
 from kernel.database import Database
 from kernel.jobs import Leadership, until_woken
 from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, span_context_of, tracer
@@ -108,12 +108,12 @@ class Relay:
         self._failures = 0
         self._notices: set[asyncio.Task[None]] = set()
 
-    def on_published(self, published: Published) -> None:
-        """Called after a commit that wrote to the outbox. The leading process sends without reading back what can go
-        at once; a standby sends one NOTIFY, since NOTIFY holds a lock on the whole database while it commits."""
+    def on_published(self, at_hand: Sequence[Outgoing]) -> None:
+        """Called after a commit that wrote to the outbox. The leading process sends without reading back what is
+        at hand; a standby sends one NOTIFY, since NOTIFY holds a lock on the whole database while it commits."""
         if self._leads:
-            if published.all_first and len(self._held.sequences) < MOST_HELD and not self._failures:
-                self._held.take(published.first)
+            if at_hand and len(self._held.sequences) < MOST_HELD and not self._failures:
+                self._held.take(at_hand)
             else:
                 self._must_read = True
             self._wake.set()

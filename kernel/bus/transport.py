@@ -35,15 +35,6 @@ class Outgoing:
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a transaction wrote to the outbox: the events that no earlier one of their subject waits before, and
-    whether these are all. They need not be read back to be sent."""
-
-    first: Sequence[Outgoing]
-    all_first: bool
-
-
-@dataclass(frozen=True)
 class Delivery:
     """An event that arrived. `redelivered`: somebody took it before and never answered."""
 
