@@ -7,7 +7,6 @@ or was killed, the nursery stops its children and ends: nothing is left behind.
 """
 
 import contextlib
-import gc
 import importlib
 import json
 import os
@@ -17,6 +16,8 @@ import sys
 import time
 from collections import deque
 from typing import Any, NoReturn
+
+from kernel import memory
 
 STOP_SECONDS = 20
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -86,8 +87,7 @@ class Nursery:
             return
         importlib.import_module(self._to_import.popleft())
         if not self._to_import:
-            gc.collect()
-            gc.freeze()  # what is here lives for ever; the collector must not touch, and so unshare, these pages
+            memory.settle()  # and shared: pages that the collector does not touch stay the children's and ours
             while self._held:
                 self._bear(self._held.pop(0))
 

@@ -28,9 +28,7 @@ BODY = {"url": "https://partner.example/hooks", "event_types": [TYPE]}
 
 @pytest.fixture
 async def app(make_app: Callable[..., FastAPI]) -> FastAPI:
-    made = make_app("notifications")
-    made.state.database.after_publish = lambda _: None
-    return made
+    return make_app("notifications")
 
 
 @pytest.fixture
