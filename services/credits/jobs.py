@@ -12,7 +12,7 @@ from kernel.jobs import Job
 from kernel.work import Work, open_work
 from services.credits.settings import Settings
 from services.credits.store import ledger, registry
-from services.credits.use_cases import deadlines
+from services.credits.use_cases import deadlines, expiries
 
 log = logging.getLogger("metis.credits")
 LEDGER_MINUTES = Gauge("metis_ledger_minutes", "Total of each kind of account; their sum is zero.", ["territory", "kind"])
@@ -22,6 +22,7 @@ def make_jobs(settings: Settings) -> list[Job]:
     async def sweep(database: Database) -> None:
         for code in await _list_territories(database):
             await _try(database, code, deadlines.send_expiry_notices)
+            await _try(database, code, expiries.expire_due_lots)
             await _close_ended_campaigns(database, code)
             await _try(database, code, partial(deadlines.release_overdue_holds, grace_days=settings.hold_grace_days))
             await _try(database, code, _show_totals)

@@ -1,6 +1,6 @@
 """The tables as SQLAlchemy sees them; migrations/ creates them, with the rules that PostgreSQL holds."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, MetaData, SmallInteger, Table, Text, Uuid
 
 from kernel.tables import add_kernel_tables, id_column, instant_column, territory_column
 
@@ -139,26 +139,44 @@ refusal = Table(
     instant_column("recorded_at"),
 )  # fmt: skip
 
-carry_over = Table(
-    "carry_over", metadata,
-    territory_column(), id_column("campaign_id"), id_column("association_id"),
+lot = Table(
+    "lot", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("association_id", Uuid, nullable=False),
+    Column("grant_id", Uuid),
+    Column("carried_from", Uuid),
     Column("minutes", BigInteger, nullable=False),
+    instant_column("expires_at"),
+    instant_column("recorded_at"),
+)  # fmt: skip
+
+hold_part = Table(
+    "hold_part", metadata,
+    territory_column(), id_column("mission_id"),
+    Column("number", SmallInteger, primary_key=True),
+    Column("lot_id", Uuid, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("served_minutes", BigInteger, nullable=False),
+    Column("released_minutes", BigInteger, nullable=False),
 )  # fmt: skip
 
 expiry_notice = Table(
     "expiry_notice", metadata,
     territory_column(), id_column("campaign_id"), id_column("association_id"),
+    Column("expires_on", Date, primary_key=True),
     Column("days_before", Integer, primary_key=True),
     instant_column("sent_at"),
 )  # fmt: skip
 
-# The ledger: read here, written by the functions of migrations 0002 alone.
+# The ledger: read here, written by the functions of migration 0004 alone.
 account = Table(
     "account", metadata,
     territory_column(), id_column(),
     Column("campaign_id", Uuid, nullable=False),
     Column("kind", Text, nullable=False),
     Column("holder_id", Uuid, nullable=False),
+    Column("lot_id", Uuid),
     Column("balance_minutes", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
 )  # fmt: skip
@@ -169,20 +187,24 @@ transfer = Table(
     Column("campaign_id", Uuid, nullable=False),
     Column("kind", Text, nullable=False),
     Column("from_account_id", Uuid, nullable=False),
+    Column("from_version", BigInteger, nullable=False),
+    Column("from_balance_minutes", BigInteger, nullable=False),
     Column("to_account_id", Uuid, nullable=False),
+    Column("to_version", BigInteger, nullable=False),
+    Column("to_balance_minutes", BigInteger, nullable=False),
     Column("minutes", BigInteger, nullable=False),
     Column("who", Text, nullable=False),
     Column("why", Text, nullable=False),
     instant_column("effective_at"),
     instant_column("recorded_at"),
     Column("idempotency_key", Text, nullable=False),
-    Column("request_hash", LargeBinary, nullable=False),
     Column("mission_id", Uuid),
     Column("grant_id", Uuid),
     Column("pledge_id", Uuid),
     Column("reverses", Uuid),
 )  # fmt: skip
 
+# A view: both sides of each transfer.
 entry = Table(
     "entry", metadata,
     territory_column(), id_column("account_id"),
@@ -190,4 +212,5 @@ entry = Table(
     Column("transfer_id", Uuid, nullable=False),
     Column("minutes", BigInteger, nullable=False),
     Column("balance_after_minutes", BigInteger, nullable=False),
+    instant_column("recorded_at"),
 )  # fmt: skip

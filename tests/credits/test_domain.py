@@ -4,14 +4,12 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kernel.errors import BadInput
 from kernel.ids import new_id
 from services.credits.domain.campaigns import CampaignFacts, CampaignState, ExpiryRule, decide_notice
 from services.credits.domain.errors import CampaignNotDraft, CampaignNotOpen, CampaignOver, NotEnoughCredit
-from services.credits.domain.holds import HoldState, build_settlement_legs, decide_reservation, decide_settlement
+from services.credits.domain.holds import HoldState, decide_reservation, decide_settlement
 from services.credits.domain.ledger import AccountKey, AccountKind, Transfer, TransferKind, make_expiry_leg, make_reversal_leg
 from services.credits.domain.statements import StatementLine, build_statement
 from services.credits.domain.wording import hours_text
@@ -83,30 +81,23 @@ class TestDecideSettlement:
         assert refusal is not None
         assert refusal.code == "nothing-held"
 
-    @given(minutes=st.integers(1, 10_000), served=st.integers(0, 10_000))
-    def test_empties_the_hold_exactly(self, minutes: int, served: int) -> None:
-        legs = build_settlement_legs(make_hold(minutes=max(minutes, served)), served_minutes=served)
-        out_of_hold = sum(leg.minutes for leg in legs if leg.source.kind is AccountKind.HELD)
-        assert out_of_hold == max(minutes, served)
-        assert sum(leg.minutes for leg in legs if leg.kind is TransferKind.DELIVER) == served
-        assert all(leg.minutes > 0 for leg in legs)
-
 
 class TestLegs:
     def test_expiry_follows_the_rule(self) -> None:
-        def target(rule: ExpiryRule) -> AccountKind | None:
-            leg = make_expiry_leg(rule, campaign_id=new_id(), association_id=new_id(), minutes=15, key="key")
-            return leg.target.kind if leg else None
+        credit = AccountKey.of(AccountKind.CREDIT, campaign_id=new_id(), holder_id=new_id(), lot_id=new_id())
+
+        def target(rule: ExpiryRule) -> AccountKind:
+            return make_expiry_leg(rule, credit, minutes=15, key="key").target.kind
 
         assert [target(rule) for rule in (ExpiryRule.RETURN, ExpiryRule.LAPSE, ExpiryRule.CARRY_OVER)] == [
             AccountKind.POOL,
             AccountKind.LAPSED,
-            None,
+            AccountKind.CARRIED,
         ]
 
     def test_reversal_is_the_opposite(self) -> None:
         transfer = make_transfer(minutes=60)
-        leg = make_reversal_leg(transfer, reason="Erreur de saisie")
+        leg = make_reversal_leg(transfer, minutes=60, reason="Erreur de saisie")
         assert (leg.source, leg.target, leg.minutes, leg.reverses) == (transfer.target, transfer.source, 60, transfer.id)
 
     def test_account_names_are_those_of_the_domain(self) -> None:

@@ -137,7 +137,7 @@ class TestReverseSettlement:
         await scene.handle(scene.validated(agreed, 60))
         await reverse(scene, kind)
         assert (await scene.books()).by_kind == {
-            "promised": -600, "delivered": 0, "pool": 0, "credit": 600, "held": 0, "served": 0, "lapsed": 0,
+            "promised": -600, "delivered": 0, "pool": 0, "credit": 600, "held": 0, "served": 0, "lapsed": 0, "carried": 0,
         }  # fmt: skip
         assert len(await scene.published(TransferReversed)) == 2
 

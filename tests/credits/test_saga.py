@@ -154,7 +154,7 @@ class TestReleaseCredit:
         [
             (ExpiryRule.RETURN, AccountKind.POOL, "returned"),
             (ExpiryRule.LAPSE, AccountKind.LAPSED, "lapsed"),
-            (ExpiryRule.CARRY_OVER, AccountKind.CREDIT, "carried_over"),
+            (ExpiryRule.CARRY_OVER, AccountKind.CARRIED, "carried_over"),
         ],
     )
     async def test_expires_at_once_after_the_closure(
@@ -167,7 +167,7 @@ class TestReleaseCredit:
         await scene.handle(scene.cancelled(agreed))
         expired = await scene.published(CreditExpired)
         assert [(event.minutes, event.outcome) for event in expired] == [(450, outcome), (150, outcome)]
-        assert await scene.balance(kind, association if kind is AccountKind.CREDIT else None) == 600
+        assert await scene.balance(kind, association if kind is AccountKind.CARRIED else None) == 600
         assert (await scene.books()).sum_minutes == 0
 
 
@@ -179,7 +179,7 @@ class TestSettleMission:
         (settled,) = await scene.published(MissionSettled)
         assert (settled.served_minutes, settled.released_minutes, settled.contributor_id) == (120, 30, contributor)
         assert (await scene.books()).by_kind == {
-            "promised": -480, "delivered": -120, "pool": 0, "credit": 480, "held": 0, "served": 120, "lapsed": 0,
+            "promised": -480, "delivered": -120, "pool": 0, "credit": 480, "held": 0, "served": 120, "lapsed": 0, "carried": 0,
         }  # fmt: skip
 
     async def test_refuses_more_than_held_and_moves_nothing(self, scene: Scene) -> None:

@@ -14,6 +14,7 @@ _CURES = {
     "credit": "Cancel a reserved mission, ask the town for a further grant, or ask for fewer minutes.",
     "held": "Only what is set aside for the mission can be served; agree a new mission for the rest.",
     "served": "The minutes are no longer on the account; read the association's statement.",
+    "carried": "The minutes were brought into another campaign; read the campaign's transfers.",
     "lapsed": "The minutes are no longer on the account; read the campaign's transfers.",
 }
 
@@ -115,3 +116,8 @@ class MissionUnknown(Refused):
 class NoSuchMinutes(Refused):
     code: ClassVar[str] = "no-such-minutes"
     title: ClassVar[str] = "The ledger moves whole minutes above zero"
+
+
+class NothingCarried(Refused):
+    code: ClassVar[str] = "nothing-carried"
+    title: ClassVar[str] = "There is nothing to bring over"

@@ -1,13 +1,12 @@
 """Holds: credit set aside for an agreed mission, until it is served, cancelled or undone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from uuid import UUID
 
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.errors import NoSuchMinutes
-from services.credits.domain.ledger import Leg, TransferKind, make_leg
 from services.credits.domain.wording import hours_text
 
 
@@ -22,6 +21,21 @@ class HoldState(StrEnum):
 
 
 @dataclass(frozen=True)
+class HoldPart:
+    """What a hold draws from one lot. Parts are served in the order of drawing: the earliest expiring first."""
+
+    number: int
+    lot_id: UUID
+    minutes: int
+    served_minutes: int = 0
+    released_minutes: int = 0
+
+    @property
+    def held_minutes(self) -> int:
+        return self.minutes - self.served_minutes - self.released_minutes
+
+
+@dataclass(frozen=True)
 class Hold:
     mission_id: UUID
     campaign_id: UUID
@@ -31,6 +45,15 @@ class Hold:
     served_minutes: int
     ends_on: date | None
     state: HoldState
+    parts: tuple[HoldPart, ...] = ()
+
+    @property
+    def held_minutes(self) -> int:
+        """What is still set aside."""
+        return self.minutes - self.served_minutes if self.state is HoldState.HELD else 0
+
+    def with_part(self, part: HoldPart) -> "Hold":
+        return replace(self, parts=(*self.parts[: part.number - 1], part, *self.parts[part.number :]))
 
 
 @dataclass(frozen=True)
@@ -48,7 +71,7 @@ class Means:
 
     campaign: Campaign | None
     on_panel: bool
-    credit_minutes: int
+    credit_minutes: int  # spendable now: of live lots alone
     promised_minutes: int  # promised by the contributor and not yet delivered
     committed_minutes: int  # set aside for the contributor's other missions
 
@@ -98,7 +121,7 @@ def decide_reservation(means: Means, *, asked_minutes: int, today: date) -> Refu
 
 
 def decide_settlement(hold: Hold, *, served_minutes: int) -> Refusal | None:
-    """None when the validated minutes can be paid out of the hold."""
+    """None when these validated minutes, beside those settled before, can be paid out of the hold."""
     if hold.state is not HoldState.HELD:
         return Refusal(
             "nothing-held",
@@ -106,52 +129,11 @@ def decide_settlement(hold: Hold, *, served_minutes: int) -> Refusal | None:
             "Convenez d'une nouvelle mission.",
             served_minutes,
         )
-    if (missing := served_minutes - hold.minutes) > 0:
+    if (missing := served_minutes - hold.held_minutes) > 0:
         return Refusal(
             "more-than-held",
-            f"{hours_text(served_minutes)} ont été validées pour {hours_text(hold.minutes)} réservées : {hours_text(missing)} "
-            "de trop. Corrigez le relevé, ou convenez d'une nouvelle mission pour le dépassement.",
+            f"{hours_text(served_minutes)} ont été validées pour {hours_text(hold.held_minutes)} réservées : "
+            f"{hours_text(missing)} de trop. Corrigez le relevé, ou convenez d'une nouvelle mission pour le dépassement.",
             missing,
         )
     return None
-
-
-def build_reserve_leg(hold: Hold) -> Leg:
-    return _association_leg(hold, TransferKind.RESERVE, minutes=hold.minutes, why="Mission convenue : crédit réservé")
-
-
-def build_release_leg(hold: Hold, *, why: str) -> Leg:
-    return _association_leg(hold, TransferKind.RELEASE, minutes=hold.minutes, why=why)
-
-
-def build_settlement_legs(hold: Hold, *, served_minutes: int) -> list[Leg]:
-    """Served minutes are spent and delivered, the rest of the hold goes back; nothing is moved for zero minutes."""
-    assert hold.contributor_id is not None
-    legs = [
-        _association_leg(hold, TransferKind.SETTLE, minutes=served_minutes, why="Heures validées par l'association"),
-        make_leg(
-            TransferKind.DELIVER,
-            campaign_id=hold.campaign_id,
-            holder_id=hold.contributor_id,
-            minutes=served_minutes,
-            key=f"deliver:{hold.mission_id}",
-            why="Heures validées par l'association",
-            mission_id=hold.mission_id,
-        ),
-        _association_leg(
-            hold, TransferKind.RELEASE, minutes=hold.minutes - served_minutes, why="Mission close : reste de la réserve rendu"
-        ),
-    ]
-    return [leg for leg in legs if leg.minutes > 0]
-
-
-def _association_leg(hold: Hold, kind: TransferKind, *, minutes: int, why: str) -> Leg:
-    return make_leg(
-        kind,
-        campaign_id=hold.campaign_id,
-        holder_id=hold.association_id,
-        minutes=minutes,
-        key=f"{kind}:{hold.mission_id}",
-        why=why,
-        mission_id=hold.mission_id,
-    )

@@ -1,6 +1,5 @@
-"""Accounts and transfers (DOMAIN.md, the ledger). PostgreSQL holds the same rules again (migrations 0002)."""
+"""Accounts and transfers (DOMAIN.md, the ledger). PostgreSQL holds the same rules again (migration 0004)."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +16,7 @@ class AccountKind(StrEnum):
     HELD = "held"
     SERVED = "served"
     LAPSED = "lapsed"
+    CARRIED = "carried"
 
 
 class TransferKind(StrEnum):
@@ -28,11 +28,15 @@ class TransferKind(StrEnum):
     SETTLE = "settle"
     DELIVER = "deliver"
     EXPIRE = "expire"
+    CARRY = "carry"
     REVERSE = "reverse"
 
 
 # The campaign's own accounts; all others belong to an association or a contributor.
 CAMPAIGN_ACCOUNTS = frozenset({AccountKind.POOL, AccountKind.LAPSED})
+
+# Of one grant each (domain/lots.py): an association has one of either for every lot.
+LOT_ACCOUNTS = frozenset({AccountKind.CREDIT, AccountKind.HELD})
 
 # From which account to which; an expiry's target is the campaign's rule, a reversal's is what it undoes.
 FLOWS: dict[TransferKind, tuple[AccountKind, AccountKind]] = {
@@ -44,36 +48,45 @@ FLOWS: dict[TransferKind, tuple[AccountKind, AccountKind]] = {
     TransferKind.SETTLE: (AccountKind.HELD, AccountKind.SERVED),
     TransferKind.DELIVER: (AccountKind.DELIVERED, AccountKind.PROMISED),
 }
-_EXPIRY_TARGETS = {ExpiryRule.RETURN: AccountKind.POOL, ExpiryRule.LAPSE: AccountKind.LAPSED}
+_EXPIRIES = {
+    ExpiryRule.RETURN: (TransferKind.EXPIRE, AccountKind.POOL),
+    ExpiryRule.LAPSE: (TransferKind.EXPIRE, AccountKind.LAPSED),
+    ExpiryRule.CARRY_OVER: (TransferKind.CARRY, AccountKind.CARRIED),
+}
 _EXPIRY_OUTCOMES = {ExpiryRule.RETURN: "returned", ExpiryRule.LAPSE: "lapsed", ExpiryRule.CARRY_OVER: "carried_over"}
 
 
 @dataclass(frozen=True)
 class AccountKey:
-    """Names one account: `credit/{campaign}/{association}`. Pool and lapsed are the campaign's own."""
+    """Names one account: `credit/{campaign}/{association}/{lot}`. Pool and lapsed are the campaign's own."""
 
     campaign_id: UUID
     kind: AccountKind
     holder_id: UUID
+    lot_id: UUID | None = None
 
     @classmethod
-    def of(cls, kind: AccountKind, *, campaign_id: UUID, holder_id: UUID) -> "AccountKey":
-        return cls(campaign_id, kind, campaign_id if kind in CAMPAIGN_ACCOUNTS else holder_id)
+    def of(cls, kind: AccountKind, *, campaign_id: UUID, holder_id: UUID, lot_id: UUID | None = None) -> "AccountKey":
+        """The holder is left out where it is the campaign, the lot where the account is of none."""
+        return cls(
+            campaign_id,
+            kind,
+            campaign_id if kind in CAMPAIGN_ACCOUNTS else holder_id,
+            lot_id if kind in LOT_ACCOUNTS else None,
+        )
 
     def __str__(self) -> str:
         return account_name(self.kind, campaign_id=self.campaign_id, holder_id=self.holder_id)
 
 
 def account_name(kind: str, *, campaign_id: UUID, holder_id: UUID) -> str:
+    """As DOMAIN.md names it; an association's lots share the name."""
     return f"{kind}/{campaign_id}" if holder_id == campaign_id else f"{kind}/{campaign_id}/{holder_id}"
 
 
 @dataclass(frozen=True)
 class Leg:
-    """A transfer to be posted. The idempotency key is its own for ever: what it names happens once.
-
-    `who` and `why` are written when it is posted unless they are given here.
-    """
+    """A transfer to be posted. The idempotency key is its own for ever: what it names happens once."""
 
     kind: TransferKind
     source: AccountKey
@@ -106,7 +119,12 @@ class Transfer:
     grant_id: UUID | None
     pledge_id: UUID | None
     reverses: UUID | None
-    reversed_by: UUID | None
+    reversed_by: UUID | None  # the last reversal, if there are several
+    reversed_minutes: int = 0
+
+    @property
+    def reversible_minutes(self) -> int:
+        return self.minutes - self.reversed_minutes
 
 
 def make_leg(
@@ -117,24 +135,23 @@ def make_leg(
     minutes: int,
     key: str,
     why: str,
+    lot_id: UUID | None = None,
     mission_id: UUID | None = None,
     grant_id: UUID | None = None,
     pledge_id: UUID | None = None,
 ) -> Leg:
     """A leg of one of the fixed flows, between accounts of one holder (or the holder and the campaign)."""
-    source, target = (AccountKey.of(account, campaign_id=campaign_id, holder_id=holder_id) for account in FLOWS[kind])
+    source, target = (
+        AccountKey.of(account, campaign_id=campaign_id, holder_id=holder_id, lot_id=lot_id) for account in FLOWS[kind]
+    )
     return Leg(kind, source, target, minutes, key, why, mission_id, grant_id, pledge_id)
 
 
-def make_expiry_leg(
-    rule: ExpiryRule, *, campaign_id: UUID, association_id: UUID, minutes: int, key: str, mission_id: UUID | None = None
-) -> Leg | None:
-    """Where unspent credit goes by the rule; None when it stays (carried over)."""
-    if rule not in _EXPIRY_TARGETS:
-        return None
-    source = AccountKey.of(AccountKind.CREDIT, campaign_id=campaign_id, holder_id=association_id)
-    target = AccountKey.of(_EXPIRY_TARGETS[rule], campaign_id=campaign_id, holder_id=association_id)
-    return Leg(TransferKind.EXPIRE, source, target, minutes, key, "Fin de la campagne : crédit non dépensé", mission_id)
+def make_expiry_leg(rule: ExpiryRule, credit: AccountKey, *, minutes: int, key: str, mission_id: UUID | None = None) -> Leg:
+    """Where unspent credit of a lot goes by the campaign's rule: back to the pool, nowhere, or towards a later campaign."""
+    kind, account = _EXPIRIES[rule]
+    target = AccountKey.of(account, campaign_id=credit.campaign_id, holder_id=credit.holder_id)
+    return Leg(kind, credit, target, minutes, key, "Crédit non dépensé à son échéance", mission_id)
 
 
 def expiry_outcome(rule: ExpiryRule) -> str:
@@ -142,21 +159,18 @@ def expiry_outcome(rule: ExpiryRule) -> str:
     return _EXPIRY_OUTCOMES[rule]
 
 
-def make_reversal_leg(transfer: Transfer, *, reason: str) -> Leg:
-    """The opposite transfer, linked to what it undoes and to what that was linked to."""
+def make_reversal_leg(transfer: Transfer, *, minutes: int, reason: str) -> Leg:
+    """The opposite transfer, linked to what it undoes and to what that was linked to. What was undone before is part of
+    its key: repeated on the same state it is the same reversal, a further part is another."""
     return Leg(
         TransferKind.REVERSE,
         transfer.target,
         transfer.source,
-        transfer.minutes,
-        f"reverse:{transfer.id}",
+        minutes,
+        f"reverse:{transfer.id}:{transfer.reversed_minutes}",
         reason,
         transfer.mission_id,
         transfer.grant_id,
         transfer.pledge_id,
         transfer.id,
     )
-
-
-def accounts_of(legs: Iterable[Leg]) -> list[AccountKey]:
-    return list(dict.fromkeys(key for leg in legs for key in (leg.source, leg.target)))

@@ -11,11 +11,21 @@ from kernel.routing import InWork, allow, make_router
 from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, TransferKind
 from services.credits.routes.access import CONCERNED, only_own
-from services.credits.schemas.fields import ReasonBody
-from services.credits.schemas.ledger import AccountOut, BooksOut, HoldOut, RefusalOut, TransferOut
-from services.credits.store import campaigns, holds
+from services.credits.schemas.ledger import (
+    AccountOut,
+    BooksOut,
+    CarriedIn,
+    CarryInBody,
+    HoldOut,
+    LotOut,
+    RefusalOut,
+    ReversalBody,
+    TransferOut,
+)
+from services.credits.store import campaigns, holds, lots
 from services.credits.store import ledger as store
-from services.credits.tables import account, hold, refusal, transfer
+from services.credits.tables import account, hold, lot, refusal, transfer
+from services.credits.use_cases.expiries import carry_credit_in
 from services.credits.use_cases.reversals import reverse_transfer
 
 router = make_router("credits")
@@ -63,9 +73,25 @@ async def get_transfers(
 
 
 @router.post("/transfers/{id}/reversal", status_code=201, **allow("credits:write", Role.OFFICER))
-async def post_reversal(work: InWork, id: UUID, body: ReasonBody) -> TransferOut:
-    """Undo a transfer by its opposite, once, where no bound is in the way; a settlement is undone as a whole."""
-    return TransferOut.of(await reverse_transfer(work, id, reason=body.reason))
+async def post_reversal(work: InWork, id: UUID, body: ReversalBody) -> TransferOut:
+    """Undo a transfer by its opposite, in whole or in parts, where no bound is in the way; served and delivered go together."""
+    return TransferOut.of(await reverse_transfer(work, id, reason=body.reason, minutes=body.minutes))
+
+
+@router.get("/campaigns/{id}/lots", **allow("credits:read", *CONCERNED))
+async def get_lots(work: InWork, id: UUID, page: OnePage, *, association_id: UUID | None = None) -> Page[LotOut]:
+    """List the lots: each grant's minutes, what is left of them, and when they expire."""
+    await campaigns.get_campaign(work, id)
+    query = only_own(lots.select_lots(id), work.caller, lot.c.association_id)
+    if association_id is not None:
+        query = query.where(lot.c.association_id == association_id)
+    return await fetch_page(work, query, by=lot.c.id, page=page, shape=LotOut.of)
+
+
+@router.post("/campaigns/{id}/carry-ins", status_code=201, **allow("credits:write", Role.OFFICER))
+async def post_carry_in(work: InWork, id: UUID, body: CarryInBody) -> CarriedIn:
+    """Bring what an earlier campaign carried over into this one: a new lot for each association, until this one's end."""
+    return CarriedIn(minutes=await carry_credit_in(work, id, from_campaign_id=body.from_campaign_id))
 
 
 @router.get("/campaigns/{id}/holds", **allow("credits:read", *CONCERNED))

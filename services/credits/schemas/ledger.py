@@ -11,6 +11,7 @@ from services.credits.domain.campaigns import Campaign
 from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, Transfer, TransferKind, account_name
 from services.credits.domain.statements import Statement
+from services.credits.schemas.fields import Body, Minutes, ReasonBody
 
 
 class AccountOut(BaseModel):
@@ -19,6 +20,7 @@ class AccountOut(BaseModel):
     kind: AccountKind
     holder_id: UUID | None = Field(description="Association or contributor; null for the campaign's own.")
     holder_name: str | None
+    lot_id: UUID | None = Field(description="Credit and held minutes belong to one lot each: one account for every lot.")
     balance_minutes: int
     version: int = Field(description="Number of entries.")
 
@@ -30,6 +32,7 @@ class AccountOut(BaseModel):
             kind=row.kind,
             holder_id=None if row.holder_id == row.campaign_id else row.holder_id,
             holder_name=row.holder_name,
+            lot_id=row.lot_id,
             balance_minutes=row.balance_minutes,
             version=row.version,
         )
@@ -60,8 +63,11 @@ class TransferOut(BaseModel):
     mission_id: UUID | None
     grant_id: UUID | None
     pledge_id: UUID | None
+    from_lot_id: UUID | None
+    to_lot_id: UUID | None
     reverses: UUID | None
-    reversed_by: UUID | None
+    reversed_by: UUID | None = Field(description="The last reversal, if there are several.")
+    reversed_minutes: int = Field(description="How much of it was undone so far.")
 
     @classmethod
     def of(cls, transfer: Transfer) -> "TransferOut":
@@ -80,9 +86,40 @@ class TransferOut(BaseModel):
             mission_id=transfer.mission_id,
             grant_id=transfer.grant_id,
             pledge_id=transfer.pledge_id,
+            from_lot_id=transfer.source.lot_id,
+            to_lot_id=transfer.target.lot_id,
             reverses=transfer.reverses,
             reversed_by=transfer.reversed_by,
+            reversed_minutes=transfer.reversed_minutes,
         )
+
+
+class ReversalBody(ReasonBody):
+    minutes: Minutes | None = Field(None, description="How much of it to undo; all that is left of it when absent.")
+
+
+class LotOut(BaseModel):
+    id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    grant_id: UUID | None = Field(description="The signed grant; null when the minutes were carried over.")
+    carried_from: UUID | None = Field(description="The earlier campaign, when they were.")
+    minutes: int
+    credit_minutes: int = Field(description="Left to spend.")
+    held_minutes: int = Field(description="Set aside for missions.")
+    expires_at: datetime = Field(description="From this instant on they cannot be spent.")
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> "LotOut":
+        return cls.model_validate(row._mapping)
+
+
+class CarryInBody(Body):
+    from_campaign_id: UUID = Field(description="The earlier campaign, whose rule carries unspent credit over.")
+
+
+class CarriedIn(BaseModel):
+    minutes: int
 
 
 class HoldOut(BaseModel):

@@ -14,7 +14,7 @@ from kernel.work import Work
 from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Rules
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
-from services.credits.tables import account, actor, campaign, carry_over, entry, expiry_notice, member, panel, pledge, transfer
+from services.credits.tables import account, actor, campaign, entry, expiry_notice, member, panel, pledge, transfer
 
 
 def campaign_of(row: Row[Any]) -> Campaign:
@@ -96,11 +96,6 @@ async def _save(work: Work, found: Campaign, **values: Any) -> Campaign:
 async def list_ended_campaigns(work: Work, *, today: date) -> list[UUID]:
     query = select(campaign.c.id).where(campaign.c.state == "open", campaign.c.ends_on < today).order_by(campaign.c.id)
     return list((await work.connection.execute(query)).scalars())
-
-
-async def list_campaigns_ending_by(work: Work, *, last_day: date, today: date) -> list[Campaign]:
-    query = select(campaign).where(campaign.c.state == "open", campaign.c.ends_on.between(today, last_day))
-    return [campaign_of(row) for row in await work.connection.execute(query.order_by(campaign.c.id))]
 
 
 # ---- Panel ---------------------------------------------------------------------------------------------------------
@@ -291,35 +286,27 @@ async def save_next_version(work: Work, found: Pledge, *, stated_minutes: int, n
 # ---- The campaign's end --------------------------------------------------------------------------------------------
 
 
-async def add_carry_over(work: Work, *, campaign_id: UUID, association_id: UUID, minutes: int) -> None:
-    """Mark credit that stays beyond the campaign's end; more may come from a hold released later."""
-    statement = insert(carry_over).values(
-        territory=work.territory, campaign_id=campaign_id, association_id=association_id, minutes=minutes
-    )
-    await work.connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["territory", "campaign_id", "association_id"],
-            set_={"minutes": carry_over.c.minutes + statement.excluded.minutes},
-        )
-    )
-
-
-async def list_sent_notices(work: Work, campaign_id: UUID) -> dict[UUID, frozenset[int]]:
+async def list_sent_notices(work: Work, campaign_id: UUID) -> dict[tuple[UUID, date], frozenset[int]]:
+    """By association and day of expiry: the notices given, by their days before."""
     rows = await work.connection.execute(select(expiry_notice).where(expiry_notice.c.campaign_id == campaign_id))
-    sent: dict[UUID, frozenset[int]] = {}
+    sent: dict[tuple[UUID, date], frozenset[int]] = {}
     for row in rows:
-        sent[row.association_id] = sent.get(row.association_id, frozenset()) | {row.days_before}
+        key = (row.association_id, row.expires_on)
+        sent[key] = sent.get(key, frozenset()) | {row.days_before}
     return sent
 
 
-async def add_notices(work: Work, campaign_id: UUID, notices: Sequence[tuple[UUID, int]]) -> None:
-    for association_id, days_before in notices:
-        await work.connection.execute(
-            insert(expiry_notice).values(
-                territory=work.territory,
-                campaign_id=campaign_id,
-                association_id=association_id,
-                days_before=days_before,
-                sent_at=work.now,
-            )
-        )
+async def add_notices(work: Work, campaign_id: UUID, notices: Sequence[tuple[UUID, date, int]]) -> None:
+    rows = [
+        {
+            "territory": work.territory,
+            "campaign_id": campaign_id,
+            "association_id": association_id,
+            "expires_on": expires_on,
+            "days_before": days_before,
+            "sent_at": work.now,
+        }
+        for association_id, expires_on, days_before in notices
+    ]
+    if rows:
+        await work.connection.execute(insert(expiry_notice), rows)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,9 @@ from kernel.errors import MetisError
 from kernel.ids import new_id
 from kernel.work import Work
 from services.credits.domain.errors import AlreadyReversed, NotEnoughCredit, NotFound, TransferKeyReused, UnknownFlow
+from services.credits.domain.journal import Author, Journal
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, Transfer, TransferKind
+from services.credits.domain.lots import Lot
 from services.credits.tables import account, actor, entry, hold, transfer
 
 
@@ -25,51 +26,78 @@ class Posted:
     is_new: bool  # False: its key had written it before
 
 
+def author_of(work: Work) -> Author:
+    """Who is behind this work, and when: of an event, who brought it about, and its own time."""
+    message = work.message
+    if message is None:
+        return Author(work.caller.identity, work.now)
+    return Author(message.actorid or work.caller.identity, message.time)
+
+
+_POST = f"SELECT * FROM post_transfers({', '.join(f'${number}' for number in range(1, 19))})"
+
+
 async def post(work: Work, legs: Sequence[Leg]) -> list[Posted]:
     """Post legs in order, all or none, in one call.
 
     Raises NotEnoughCredit when a bound is in the way, TransferKeyReused when a key wrote something else before.
     """
+    author = author_of(work)
+    return await _post(work, [(leg, author) for leg in legs])
+
+
+async def post_journal(work: Work, journal: Journal) -> None:
+    await _post(work, journal.legs)
+
+
+async def _post(work: Work, legs: Sequence[tuple[Leg, Author]]) -> list[Posted]:
     if not legs:
         return []
-    message = work.message
-    who = (message.actorid if message else None) or work.caller.identity
-    effective_at = message.time if message else work.now
-    bodies = [_leg_body(leg, who=who, effective_at=effective_at) for leg in legs]
+    columns = list(map(list, zip(*(_row_of(leg, author) for leg, author in legs), strict=True)))
     with _named_errors():
-        rows = await work.driver.fetch(
-            "SELECT * FROM post_transfers($1::text::jsonb)", orjson.dumps(bodies, default=str).decode()
-        )
+        rows = await work.driver.fetch(_POST, *columns)
     return [Posted(row["transfer_id"], row["posted"]) for row in rows]
 
 
-def _leg_body(leg: Leg, *, who: str, effective_at: datetime) -> dict[str, Any]:
-    return {
-        "id": new_id(),
-        "campaign_id": leg.source.campaign_id,
-        "kind": leg.kind,
-        "source": {"kind": leg.source.kind, "holder_id": leg.source.holder_id},
-        "target": {"kind": leg.target.kind, "holder_id": leg.target.holder_id},
-        "minutes": leg.minutes,
-        "who": who,
-        "why": leg.why,
-        "effective_at": effective_at,
-        "idempotency_key": leg.key,
-        "mission_id": leg.mission_id,
-        "grant_id": leg.grant_id,
-        "pledge_id": leg.pledge_id,
-        "reverses": leg.reverses,
-    }
+def _row_of(leg: Leg, author: Author) -> tuple[Any, ...]:
+    source, target = leg.source, leg.target
+    return (
+        new_id(), leg.kind, source.campaign_id, source.kind, source.holder_id, source.lot_id,
+        target.kind, target.holder_id, target.lot_id, leg.minutes, author.who, leg.why, author.effective_at,
+        leg.key, leg.mission_id, leg.grant_id, leg.pledge_id, leg.reverses,
+    )  # fmt: skip
+
+
+async def lock_accounts(work: Work, wanted: Iterable[tuple[UUID, AccountKind, UUID]]) -> dict[AccountKey, int]:
+    """The balances of these accounts (campaign, kind, holder), of whatever lot, locked until the transaction ends.
+
+    One that is not opened yet is not there; it counts 0.
+    """
+    columns = list(map(list, zip(*wanted, strict=True))) or [[], [], []]
+    with _named_errors():
+        rows = await work.driver.fetch("SELECT * FROM lock_accounts($1, $2, $3)", *columns)
+    return {_key_of(row): row["balance_minutes"] for row in rows}
 
 
 async def lock_balances(work: Work, keys: Iterable[AccountKey]) -> Mapping[AccountKey, int]:
-    """The balances of these accounts, locked until the transaction ends; an account not opened yet counts 0."""
+    """The balances of these very accounts, locked until the transaction ends; one that is not opened yet counts 0."""
     wanted = list(keys)
-    bodies = [{"campaign_id": key.campaign_id, "kind": key.kind, "holder_id": key.holder_id} for key in wanted]
-    with _named_errors():
-        rows = await work.driver.fetch("SELECT * FROM lock_accounts($1::text::jsonb)", orjson.dumps(bodies, default=str).decode())
-    found = {AccountKey(row["campaign_id"], AccountKind(row["kind"]), row["holder_id"]): row["balance_minutes"] for row in rows}
+    found = await lock_accounts(work, {(key.campaign_id, key.kind, key.holder_id) for key in wanted})
     return {key: found.get(key, 0) for key in wanted}
+
+
+async def lock_credit(work: Work, lots: Sequence[Lot]) -> list[tuple[Lot, int, int]]:
+    """The lots with something left to spend: how much, and the version of their account. Locked until the end."""
+    wanted = {(lot.campaign_id, AccountKind.CREDIT, lot.association_id) for lot in lots}
+    columns = list(map(list, zip(*wanted, strict=True))) or [[], [], []]
+    with _named_errors():
+        rows = await work.driver.fetch("SELECT * FROM lock_accounts($1, $2, $3)", *columns)
+    found = {row["lot_id"]: row for row in rows if row["balance_minutes"]}
+    return [(lot, row["balance_minutes"], row["version"]) for lot in lots if (row := found.get(lot.id))]
+
+
+def _key_of(row: Any) -> AccountKey:
+    return AccountKey(row["campaign_id"], AccountKind(row["kind"]), row["holder_id"], row["lot_id"])
 
 
 @contextmanager
@@ -97,8 +125,8 @@ def _named(error: asyncpg.PostgresError) -> MetisError | None:
         return TransferKeyReused(f"{message}; take a new key for a new transfer.")
     if error.sqlstate == "MT004":
         return UnknownFlow(message)
-    if isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "uq_transfer_reverses":
-        return AlreadyReversed("A transfer is reversed once; read its `reversed_by`.")
+    if error.sqlstate == "MT005":
+        return AlreadyReversed(f"No more can be undone than was moved: {message}.")
     return None
 
 
@@ -114,18 +142,13 @@ def select_accounts(campaign_id: UUID) -> Select[Any]:
     )
 
 
-async def list_keys(work: Work, campaign_id: UUID, kind: AccountKind) -> list[AccountKey]:
-    query = select(account.c.holder_id).where(account.c.campaign_id == campaign_id, account.c.kind == kind)
-    return [AccountKey(campaign_id, kind, holder) for holder in (await work.connection.execute(query)).scalars()]
-
-
 async def list_balances(work: Work, campaign_id: UUID, kind: AccountKind) -> dict[UUID, int]:
-    """Balance by holder, not locked."""
-    query = select(account.c.holder_id, account.c.balance_minutes).where(
+    """Balance by holder, over all its lots, not locked."""
+    query = select(account.c.holder_id, func.sum(account.c.balance_minutes).label("minutes")).where(
         account.c.campaign_id == campaign_id, account.c.kind == kind
     )
-    rows = await work.connection.execute(query.order_by(account.c.holder_id))
-    return {row.holder_id: row.balance_minutes for row in rows}
+    rows = await work.connection.execute(query.group_by(account.c.holder_id).order_by(account.c.holder_id))
+    return {row.holder_id: int(row.minutes) for row in rows}
 
 
 async def sum_by_kind(work: Work, campaign_id: UUID | None = None) -> dict[str, int]:
@@ -195,24 +218,32 @@ async def get_books(work: Work, campaign_id: UUID) -> Books:
 
 source = account.alias("source")
 target = account.alias("target")
-reversal = transfer.alias("reversal")
+_reversal = transfer.alias("reversal")
+_REVERSED_BY = (
+    select(_reversal.c.id).where(_reversal.c.reverses == transfer.c.id).order_by(_reversal.c.id.desc()).limit(1).scalar_subquery()
+)
+_REVERSED_MINUTES = (
+    select(func.coalesce(func.sum(_reversal.c.minutes), 0)).where(_reversal.c.reverses == transfer.c.id).scalar_subquery()
+)
 
 
 def select_transfers() -> Select[Any]:
-    """Transfers with both accounts and, where there is one, the reversal."""
+    """Transfers with both accounts and what of them was reversed."""
     return (
         select(
             transfer,
             source.c.kind.label("source_kind"),
             source.c.holder_id.label("source_holder_id"),
+            source.c.lot_id.label("source_lot_id"),
             target.c.kind.label("target_kind"),
             target.c.holder_id.label("target_holder_id"),
-            reversal.c.id.label("reversed_by"),
+            target.c.lot_id.label("target_lot_id"),
+            _REVERSED_BY.label("reversed_by"),
+            _REVERSED_MINUTES.label("reversed_minutes"),
         )
         .select_from(transfer)
         .join(source, source.c.id == transfer.c.from_account_id)
         .join(target, target.c.id == transfer.c.to_account_id)
-        .outerjoin(reversal, reversal.c.reverses == transfer.c.id)
     )
 
 
@@ -221,8 +252,8 @@ def transfer_of(row: Row[Any]) -> Transfer:
         id=row.id,
         campaign_id=row.campaign_id,
         kind=TransferKind(row.kind),
-        source=AccountKey(row.campaign_id, AccountKind(row.source_kind), row.source_holder_id),
-        target=AccountKey(row.campaign_id, AccountKind(row.target_kind), row.target_holder_id),
+        source=AccountKey(row.campaign_id, AccountKind(row.source_kind), row.source_holder_id, row.source_lot_id),
+        target=AccountKey(row.campaign_id, AccountKind(row.target_kind), row.target_holder_id, row.target_lot_id),
         minutes=row.minutes,
         who=row.who,
         why=row.why,
@@ -234,6 +265,7 @@ def transfer_of(row: Row[Any]) -> Transfer:
         pledge_id=row.pledge_id,
         reverses=row.reverses,
         reversed_by=row.reversed_by,
+        reversed_minutes=int(row.reversed_minutes),
     )
 
 
@@ -244,15 +276,15 @@ async def get_transfer(work: Work, transfer_id: UUID) -> Transfer:
     return transfer_of(row)
 
 
-async def list_settlement(work: Work, mission_id: UUID) -> list[Transfer]:
-    """What was posted when the mission was settled: served and delivered."""
-    query = select_transfers().where(transfer.c.mission_id == mission_id, transfer.c.kind.in_(["settle", "deliver"]))
+async def list_of_mission(work: Work, mission_id: UUID, kind: TransferKind) -> list[Transfer]:
+    """A mission's transfers of one kind, the oldest first."""
+    query = select_transfers().where(transfer.c.mission_id == mission_id, transfer.c.kind == kind)
     return [transfer_of(row) for row in await work.connection.execute(query.order_by(transfer.c.id))]
 
 
 async def sum_committed_minutes(work: Work, campaign_id: UUID, contributor_id: UUID) -> int:
     """What is set aside for missions that this contributor will serve. Exact under the lock of its promised account."""
-    query = select(func.coalesce(func.sum(hold.c.minutes), 0)).where(
+    query = select(func.coalesce(func.sum(hold.c.minutes - hold.c.served_minutes), 0)).where(
         hold.c.campaign_id == campaign_id, hold.c.contributor_id == contributor_id, hold.c.state == "held"
     )
     return int((await work.connection.execute(query)).scalar_one())

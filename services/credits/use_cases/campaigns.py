@@ -3,14 +3,14 @@
 from uuid import UUID
 
 from kernel.clock import local_date
-from kernel.events.credits import AssociationAdmitted, CampaignClosed, CampaignOpened, CreditExpired
+from kernel.events.credits import AssociationAdmitted, CampaignClosed, CampaignOpened
 from kernel.work import Work
 from services.credits.domain.campaigns import Campaign, CampaignFacts, Outcome
 from services.credits.domain.errors import ActorUnfit
 from services.credits.domain.grants import PanelSeat
-from services.credits.domain.ledger import AccountKind, expiry_outcome, make_expiry_leg
 from services.credits.store import campaigns as store
-from services.credits.store import ledger, registry
+from services.credits.store import lots, registry
+from services.credits.use_cases.expiries import expire_lots
 
 
 async def write_campaign(work: Work, *, ref: str, facts: CampaignFacts) -> tuple[Campaign, Outcome]:
@@ -65,41 +65,10 @@ async def close_campaign(work: Work, campaign_id: UUID, *, reason: str) -> Campa
     """Close it and expire unspent credit by its rule; holds of running missions survive."""
     campaign = await store.lock_campaign(work, campaign_id)
     campaign.require_open()
-    expired_minutes = await _expire_unspent_credit(work, campaign)
+    expired_minutes = await expire_lots(work, campaign, await lots.list_lots(work, campaign_id))
     closed = await store.save_closed(work, campaign, reason=reason)
     work.publish(CampaignClosed(campaign_id=campaign_id, reason=reason, expired_minutes=expired_minutes), subject=campaign_id)
     return closed
-
-
-async def _expire_unspent_credit(work: Work, campaign: Campaign) -> int:
-    keys = await ledger.list_keys(work, campaign.id, AccountKind.CREDIT)
-    unspent = {key.holder_id: minutes for key, minutes in (await ledger.lock_balances(work, keys)).items() if minutes > 0}
-    legs = [
-        make_expiry_leg(
-            campaign.facts.rules.expiry,
-            campaign_id=campaign.id,
-            association_id=association_id,
-            minutes=minutes,
-            key=f"expire:{campaign.id}:{association_id}",
-        )
-        for association_id, minutes in unspent.items()
-    ]
-    posted = [leg for leg in legs if leg is not None]
-    await ledger.post(work, posted)
-    for association_id, minutes in unspent.items():
-        await tell_expired(work, campaign, association_id=association_id, minutes=minutes)
-    return sum(leg.minutes for leg in posted)
-
-
-async def tell_expired(work: Work, campaign: Campaign, *, association_id: UUID, minutes: int) -> None:
-    """Tell what became of unspent credit; what is carried over is marked, for it moves on no account."""
-    outcome = expiry_outcome(campaign.facts.rules.expiry)
-    if outcome == "carried_over":
-        await store.add_carry_over(work, campaign_id=campaign.id, association_id=association_id, minutes=minutes)
-    work.publish(
-        CreditExpired(campaign_id=campaign.id, association_id=association_id, minutes=minutes, outcome=outcome),
-        subject=campaign.id,
-    )
 
 
 async def require_fit(work: Work, actor_id: UUID, *, part: str, kind: str | None = None) -> None:

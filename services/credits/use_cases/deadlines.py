@@ -1,46 +1,50 @@
 """What the clock asks for: notices before credit expires, the end of campaigns, holds that outlived their mission."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import date, timedelta
 from uuid import UUID
 
 from kernel.clock import local_date
 from kernel.events.credits import CreditExpiring
 from kernel.work import Work
-from services.credits.domain.campaigns import NOTICE_DAYS, Campaign, decide_notice
-from services.credits.domain.ledger import AccountKind
+from services.credits.domain.campaigns import NOTICE_DAYS, decide_notice
 from services.credits.store import campaigns as store
-from services.credits.store import holds, ledger
+from services.credits.store import holds, lots
 from services.credits.use_cases.campaigns import close_campaign
-from services.credits.use_cases.missions import release_overdue_hold
+from services.credits.use_cases.missions import release_overdue_holds_of
 
 
 async def send_expiry_notices(work: Work) -> int:
-    """Tell each association with unspent credit, once 30 and once 7 days before; returns how many were told."""
+    """Tell each association with unspent credit, once 30 and once 7 days before it expires; returns how many were told."""
+    last = work.now + timedelta(days=max(NOTICE_DAYS) + 1)
+    credit: dict[UUID, Counter[tuple[UUID, date]]] = {}
+    for lot, minutes in await lots.list_lots_expiring_by(work, last=last, now=work.now):
+        # The last day on which it can be spent: the lot expires when that day is over.
+        expires_on = local_date(lot.expires_at - timedelta(microseconds=1))
+        credit.setdefault(lot.campaign_id, Counter())[lot.association_id, expires_on] += minutes
+    return sum([await _send_notices_of(work, campaign_id, expiring) for campaign_id, expiring in credit.items()])
+
+
+async def _send_notices_of(work: Work, campaign_id: UUID, expiring: Counter[tuple[UUID, date]]) -> int:
     today = local_date(work.now)
-    ending = await store.list_campaigns_ending_by(work, last_day=today + timedelta(days=max(NOTICE_DAYS)), today=today)
-    return sum([await _send_notices_of(work, campaign) for campaign in ending])
-
-
-async def _send_notices_of(work: Work, campaign: Campaign) -> int:
-    ends_on, today = campaign.facts.ends_on, local_date(work.now)
-    sent = await store.list_sent_notices(work, campaign.id)
-    due: list[tuple[UUID, int]] = []
-    for association_id, minutes in (await ledger.list_balances(work, campaign.id, AccountKind.CREDIT)).items():
-        days = decide_notice(ends_on=ends_on, today=today, sent_days=sent.get(association_id, frozenset()))
-        if minutes <= 0 or days is None:
+    sent = await store.list_sent_notices(work, campaign_id)
+    due: list[tuple[UUID, date, int]] = []
+    for (association_id, expires_on), minutes in sorted(expiring.items()):
+        days = decide_notice(ends_on=expires_on, today=today, sent_days=sent.get((association_id, expires_on), frozenset()))
+        if days is None:
             continue
-        due.append((association_id, days))
+        due.append((association_id, expires_on, days))
         work.publish(
             CreditExpiring(
-                campaign_id=campaign.id,
+                campaign_id=campaign_id,
                 association_id=association_id,
                 minutes=minutes,
-                expires_on=ends_on,
-                days_left=(ends_on - today).days,
+                expires_on=expires_on,
+                days_left=(expires_on - today).days,
             ),
-            subject=campaign.id,
+            subject=campaign_id,
         )
-    await store.add_notices(work, campaign.id, due)
+    await store.add_notices(work, campaign_id, due)
     return len(due)
 
 
@@ -59,6 +63,5 @@ async def release_overdue_holds(work: Work, *, grace_days: int) -> int:
     """Give back what closed campaigns still hold for missions over for more than `grace_days`."""
     ended_before = local_date(work.now) - timedelta(days=grace_days)
     overdue = await holds.list_overdue_holds(work, ended_before=ended_before)
-    for found in overdue:
-        await release_overdue_hold(work, found, ended_before=ended_before)
+    await release_overdue_holds_of(work, overdue, ended_before=ended_before)
     return len(overdue)

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from kernel.clock import local_date
+from kernel.clock import LOCAL_ZONE, local_date
 from kernel.events.credits import CreditGranted
 from kernel.work import Work
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.errors import ActorUnfit, AlreadySigned, EmptyPanel, ProposalOutdated
 from services.credits.domain.grants import Adjustment, GrantComputation, GrantDecision, compute_grants, decide_grants
 from services.credits.domain.ledger import AccountKind, TransferKind, make_leg
-from services.credits.store import campaigns, ledger, registry
+from services.credits.domain.lots import Lot, end_of_day
+from services.credits.store import campaigns, ledger, lots, registry
 from services.credits.store import grants as store
 
 
@@ -42,11 +43,18 @@ async def sign_grants(work: Work, campaign_id: UUID, *, proposal_id: UUID, adjus
 
 
 async def _post_grants(work: Work, campaign: Campaign, signed: Sequence[tuple[UUID, GrantDecision]]) -> None:
+    """Each grant is a lot of its own, spendable to the campaign's last day."""
+    expires_at = end_of_day(campaign.facts.ends_on, zone=LOCAL_ZONE)
+    await lots.add_lots(
+        work,
+        [Lot(grant_id, campaign.id, one.association_id, one.minutes, expires_at, grant_id=grant_id) for grant_id, one in signed],
+    )
     legs = [
         make_leg(
             TransferKind.GRANT,
             campaign_id=campaign.id,
             holder_id=decision.association_id,
+            lot_id=grant_id,
             minutes=decision.minutes,
             key=f"grant:{grant_id}",
             why=decision.adjustment_reason or "Dotation calculée d'après la baisse de subvention",

@@ -1,231 +1,284 @@
 """The mission saga as the ledger plays it: reserve, release, settle.
 
-Each function is right when repeated and in any order: the mission's row is locked first, its state moves forward only,
-and a cancellation that comes first leaves a mark that the reservation finds.
-Locks are taken in one order everywhere: campaign, mission, accounts.
+Any number of missions is decided in one go, in order, on accounts that are locked once (`decide_missions`); an event brings
+one, the combiner what waits together. Each answer is right when repeated and in any order: the mission's row is locked
+first, its state moves forward only, and a cancellation that comes first leaves a mark that the reservation finds.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
+from uuid import UUID
 
 from kernel.clock import local_date
-from kernel.events.credits import CreditReleased, CreditReserved, MissionSettled, ReservationRefused, SettlementRefused
 from kernel.events.matching import MissionAgreed, MissionCancelled, MissionValidated
 from kernel.work import Work
-from services.credits.domain.campaigns import Campaign
-from services.credits.domain.errors import MissionUnknown
+from services.credits.domain import journal as journals
+from services.credits.domain.errors import MetisError, MissionUnknown, TransferKeyReused
 from services.credits.domain.holds import (
     Hold,
     HoldState,
     Means,
     Refusal,
-    build_release_leg,
-    build_reserve_leg,
-    build_settlement_legs,
     decide_reservation,
     decide_settlement,
     require_minutes,
 )
-from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_expiry_leg
-from services.credits.store import campaigns, ledger
-from services.credits.store import holds as store
-from services.credits.use_cases.campaigns import tell_expired
+from services.credits.domain.journal import Journal
+from services.credits.domain.ledger import AccountKey, AccountKind
+from services.credits.store import ledger
+from services.credits.store import missions as store
+from services.credits.use_cases import telling
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """A mission was agreed: set its minutes aside."""
+
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    contributor_id: UUID
+    minutes: int
+    ends_on: date
+
+
+@dataclass(frozen=True)
+class Release:
+    """A mission was called off: give its hold back."""
+
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    reason: str
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Minutes were validated. `part` names them among the mission's settlements; the last one gives the rest back."""
+
+    mission_id: UUID
+    campaign_id: UUID
+    minutes: int
+    is_final: bool = True
+    part: str = "end"
+
+
+Command = Reservation | Release | Settlement
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the mission's hold stands after a command; `refusal` is why nothing was moved, if it was refused now."""
+
+    hold: Hold | None
+    refusal: Refusal | None = None
+    is_new: bool = True
 
 
 async def reserve_credit(work: Work, agreed: MissionAgreed) -> None:
     """Set the mission's minutes aside, or refuse it with the reason. Both are told and kept."""
-    require_minutes(agreed.minutes, least=1)
-    campaign = await campaigns.find_campaign_to_use(work, agreed.campaign_id)
-    hold = Hold(
+    command = Reservation(
         agreed.mission_id,
         agreed.campaign_id,
         agreed.association_id,
         agreed.contributor_id,
         agreed.minutes,
-        0,
         agreed.ends_on,
-        HoldState.ASKED,
     )
-    if not await store.add_hold(work, hold):
-        return
-    means = await _lock_means(work, campaign, hold)
-    refusal = decide_reservation(means, asked_minutes=hold.minutes, today=local_date(work.now))
-    if refusal is not None:
-        await _refuse_reservation(work, hold, refusal)
-        return
-    await ledger.post(work, [build_reserve_leg(hold)])
-    await store.save_hold(work, hold, state=HoldState.HELD)
-    work.publish(
-        CreditReserved(
-            mission_id=hold.mission_id,
-            campaign_id=hold.campaign_id,
-            association_id=hold.association_id,
-            contributor_id=agreed.contributor_id,
-            minutes=hold.minutes,
-        ),
-        subject=hold.mission_id,
-    )
-
-
-async def _lock_means(work: Work, campaign: Campaign | None, hold: Hold) -> Means:
-    assert hold.contributor_id is not None
-    if campaign is None:
-        return Means(None, False, 0, 0, 0)
-    promised = AccountKey.of(AccountKind.PROMISED, campaign_id=campaign.id, holder_id=hold.contributor_id)
-    credit = AccountKey.of(AccountKind.CREDIT, campaign_id=campaign.id, holder_id=hold.association_id)
-    held = AccountKey.of(AccountKind.HELD, campaign_id=campaign.id, holder_id=hold.association_id)
-    balances = await ledger.lock_balances(work, [promised, credit, held])
-    return Means(
-        campaign=campaign,
-        on_panel=await campaigns.is_on_panel(work, campaign.id, hold.association_id),
-        credit_minutes=balances[credit],
-        promised_minutes=-balances[promised],
-        committed_minutes=await ledger.sum_committed_minutes(work, campaign.id, hold.contributor_id),
-    )
-
-
-async def _refuse_reservation(work: Work, hold: Hold, refusal: Refusal) -> None:
-    assert hold.contributor_id is not None
-    await store.save_hold(work, hold, state=HoldState.REFUSED)
-    await store.add_refusal(
-        work,
-        refusal,
-        subject="reservation",
-        mission_id=hold.mission_id,
-        campaign_id=hold.campaign_id,
-        association_id=hold.association_id,
-        contributor_id=hold.contributor_id,
-        asked_minutes=hold.minutes,
-    )
-    work.publish(
-        ReservationRefused(
-            mission_id=hold.mission_id,
-            campaign_id=hold.campaign_id,
-            association_id=hold.association_id,
-            code=refusal.code,
-            reason=refusal.reason,
-            missing_minutes=refusal.missing_minutes,
-        ),
-        subject=hold.mission_id,
-    )
+    await _decide_one(work, command)
 
 
 async def release_credit(work: Work, cancelled: MissionCancelled) -> None:
     """Give the hold back; harmless when nothing is held, or when the mission is settled already."""
-    campaign = await campaigns.find_campaign_to_use(work, cancelled.campaign_id)
-    mark = Hold(cancelled.mission_id, cancelled.campaign_id, cancelled.association_id, None, 0, 0, None, HoldState.CANCELLED)
-    if await store.add_hold(work, mark):
-        return
-    hold = await store.lock_hold(work, cancelled.mission_id)
-    if campaign is not None and hold is not None and hold.state is HoldState.HELD:
-        await release_hold(work, campaign, hold, reason=cancelled.reason)
-
-
-async def release_hold(work: Work, campaign: Campaign, hold: Hold, *, reason: str) -> None:
-    """Give a locked, held hold back to the association; past the campaign's end it expires at once, by the rule."""
-    await ledger.post(work, [build_release_leg(hold, why=reason), *build_late_expiry_legs(campaign, hold, minutes=hold.minutes)])
-    await store.save_hold(work, hold, state=HoldState.RELEASED)
-    await tell_released(work, campaign, hold, minutes=hold.minutes, reason=reason)
-
-
-def build_late_expiry_legs(campaign: Campaign, hold: Hold, *, minutes: int) -> list[Leg]:
-    """What follows a release after the campaign was closed: nobody may spend it any more."""
-    if campaign.state != "closed" or not minutes:
-        return []
-    leg = make_expiry_leg(
-        campaign.facts.rules.expiry,
-        campaign_id=campaign.id,
-        association_id=hold.association_id,
-        minutes=minutes,
-        key=f"expire:{hold.mission_id}:{hold.state}",
-        mission_id=hold.mission_id,
-    )
-    return [leg] if leg else []
-
-
-async def tell_released(work: Work, campaign: Campaign, hold: Hold, *, minutes: int, reason: str) -> None:
-    work.publish(
-        CreditReleased(
-            mission_id=hold.mission_id,
-            campaign_id=hold.campaign_id,
-            association_id=hold.association_id,
-            minutes=minutes,
-            reason=reason,
-        ),
-        subject=hold.mission_id,
-    )
-    await tell_late_expiry(work, campaign, hold, minutes=minutes)
-
-
-async def tell_late_expiry(work: Work, campaign: Campaign, hold: Hold, *, minutes: int) -> None:
-    if campaign.state == "closed" and minutes:
-        await tell_expired(work, campaign, association_id=hold.association_id, minutes=minutes)
+    command = Release(cancelled.mission_id, cancelled.campaign_id, cancelled.association_id, cancelled.reason)
+    await _decide_one(work, command)
 
 
 async def settle_mission(work: Work, validated: MissionValidated) -> None:
     """Spend what was served, give the rest back, deliver the contributor's promise: all at once, or refuse it."""
-    require_minutes(validated.served_minutes, least=0)
-    campaign = await campaigns.find_campaign_to_use(work, validated.campaign_id)
-    hold = await store.lock_hold(work, validated.mission_id)
-    if hold is None:
-        raise MissionUnknown(f"Mission {validated.mission_id} is validated, and was never agreed here.")
-    if hold.state is HoldState.SETTLED:
-        return
-    refusal = decide_settlement(hold, served_minutes=validated.served_minutes)
+    await _decide_one(work, Settlement(validated.mission_id, validated.campaign_id, validated.served_minutes))
+
+
+async def _decide_one(work: Work, command: Command) -> Answer:
+    (answer,) = await decide_missions(work, [(work, command)])
+    if isinstance(answer, MetisError):
+        raise answer
+    return answer
+
+
+@dataclass
+class _Desk:
+    """What a batch of commands is decided on, and what came of it so far."""
+
+    journal: Journal
+    holds: dict[UUID, Hold]
+    new: set[UUID]
+    seats: set[tuple[UUID, UUID]]
+    committed: dict[tuple[UUID, UUID], int]
+    settled: dict[str, int]
+    changed: dict[UUID, Hold] = field(default_factory=dict)
+    refused: list[tuple[Refusal, str, Hold, int, str]] = field(default_factory=list)
+
+    def save(self, hold: Hold) -> Hold:
+        self.holds[hold.mission_id] = self.changed[hold.mission_id] = hold
+        return hold
+
+    def refuse(self, work: Work, refusal: Refusal, hold: Hold, *, subject: str, minutes: int) -> Answer:
+        self.refused.append((refusal, subject, hold, minutes, ledger.author_of(work).who))
+        return Answer(hold, refusal)
+
+
+async def decide_missions(work: Work, asked: Sequence[tuple[Work, Command]]) -> list[Answer | MetisError]:
+    """Decide the commands in order, each for its own caller; one that is wrong in itself gets its error and moves nothing."""
+    desk = await _open_desk(work, [command for _, command in asked])
+    answers = [_decide(desk, view, command) for view, command in asked]
+    await _save(work, desk)
+    return answers
+
+
+async def _save(work: Work, desk: _Desk) -> None:
+    await ledger.post_journal(work, desk.journal)
+    await store.save_holds(work, list(desk.changed.values()))
+    await store.add_refusals(work, desk.refused)
+
+
+async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
+    found = await store.use_campaigns(work, {command.campaign_id for command in commands})
+    first = {command.mission_id: hold for command in commands if (hold := _first_hold(command)) is not None}
+    new = await store.add_holds(work, list(first.values()))
+    holds = {mission_id: first[mission_id] for mission_id in new}
+    holds |= await store.lock_holds(work, {command.mission_id for command in commands} - new)
+    journal = await store.open_journal(work, list(holds.values()), found)
+    reserving = [
+        holds[command.mission_id] for command in commands if isinstance(command, Reservation) and command.mission_id in new
+    ]
+    seats = await store.list_seats(work, reserving) if reserving else set()
+    committed = await store.sum_committed_minutes(work, reserving) if reserving else {}
+    settling = [command.mission_id for command in commands if isinstance(command, Settlement) and command.mission_id in holds]
+    return _Desk(journal, holds, new, seats, committed, await store.list_settled(work, settling) if settling else {})
+
+
+def _first_hold(command: Command) -> Hold | None:
+    """The row that a command leaves when it is the first to be heard of its mission."""
+    if isinstance(command, Reservation):
+        return Hold(
+            command.mission_id, command.campaign_id, command.association_id, command.contributor_id,
+            command.minutes, 0, command.ends_on, HoldState.ASKED,
+        )  # fmt: skip
+    if isinstance(command, Release):
+        return Hold(command.mission_id, command.campaign_id, command.association_id, None, 0, 0, None, HoldState.CANCELLED)
+    return None
+
+
+def _decide(desk: _Desk, work: Work, command: Command) -> Answer | MetisError:
+    try:
+        if isinstance(command, Reservation):
+            return _reserve(desk, work, command)
+        if isinstance(command, Release):
+            return _release(desk, work, command)
+        return _settle(desk, work, command)
+    except MetisError as error:
+        return error
+
+
+def _reserve(desk: _Desk, work: Work, command: Reservation) -> Answer:
+    require_minutes(command.minutes, least=1)
+    hold = desk.holds[command.mission_id]
+    if hold.state is not HoldState.ASKED:
+        return Answer(hold, is_new=False)
+    refusal = decide_reservation(_means_of(desk, hold), asked_minutes=hold.minutes, today=local_date(work.now))
     if refusal is not None:
-        await _refuse_settlement(work, validated, refusal)
-        return
-    assert campaign is not None  # it holds credit, hence an account, hence a campaign
-    await _post_settlement(work, campaign, hold, served_minutes=validated.served_minutes)
+        refused = desk.save(replace(hold, state=HoldState.REFUSED))
+        telling.tell_reservation_refused(work, refused, refusal)
+        return desk.refuse(work, refusal, refused, subject="reservation", minutes=hold.minutes)
+    held = desk.save(journals.reserve(desk.journal, hold, author=ledger.author_of(work)))
+    pair = (command.campaign_id, command.contributor_id)
+    desk.committed[pair] = desk.committed.get(pair, 0) + held.minutes
+    telling.tell_reserved(work, held, contributor_id=command.contributor_id)
+    return Answer(held)
 
 
-async def _post_settlement(work: Work, campaign: Campaign, hold: Hold, *, served_minutes: int) -> None:
-    assert hold.contributor_id is not None
-    legs = build_settlement_legs(hold, served_minutes=served_minutes)
-    released_minutes = sum(leg.minutes for leg in legs if leg.kind is TransferKind.RELEASE)
-    await ledger.post(work, [*legs, *build_late_expiry_legs(campaign, hold, minutes=released_minutes)])
-    await store.save_hold(work, hold, state=HoldState.SETTLED, served_minutes=served_minutes)
-    work.publish(
-        MissionSettled(
-            mission_id=hold.mission_id,
-            campaign_id=hold.campaign_id,
-            association_id=hold.association_id,
-            contributor_id=hold.contributor_id,
-            served_minutes=served_minutes,
-            released_minutes=released_minutes,
-        ),
-        subject=hold.mission_id,
-    )
-    await tell_late_expiry(work, campaign, hold, minutes=released_minutes)
-
-
-async def _refuse_settlement(work: Work, validated: MissionValidated, refusal: Refusal) -> None:
-    await store.add_refusal(
-        work,
-        refusal,
-        subject="settlement",
-        mission_id=validated.mission_id,
-        campaign_id=validated.campaign_id,
-        association_id=validated.association_id,
-        contributor_id=validated.contributor_id,
-        asked_minutes=validated.served_minutes,
-    )
-    work.publish(
-        SettlementRefused(
-            mission_id=validated.mission_id,
-            campaign_id=validated.campaign_id,
-            association_id=validated.association_id,
-            code=refusal.code,
-            reason=refusal.reason,
-        ),
-        subject=validated.mission_id,
+def _means_of(desk: _Desk, hold: Hold) -> Means:
+    campaign = desk.journal.campaigns.get(hold.campaign_id)
+    if campaign is None or hold.contributor_id is None:
+        return Means(None, False, 0, 0, 0)
+    promised = AccountKey.of(AccountKind.PROMISED, campaign_id=campaign.id, holder_id=hold.contributor_id)
+    drawn = desk.journal.draw(campaign.id, hold.association_id, hold.minutes)
+    return Means(
+        campaign=campaign,
+        on_panel=(campaign.id, hold.association_id) in desk.seats,
+        credit_minutes=sum(minutes for _, minutes in drawn),
+        promised_minutes=-desk.journal.balances.get(promised, 0),
+        committed_minutes=desk.committed.get((campaign.id, hold.contributor_id), 0),
     )
 
 
-async def release_overdue_hold(work: Work, found: Hold, *, ended_before: date) -> None:
-    """A hold outlives its closed campaign until its mission's own end, and the time to validate; then it goes back, too."""
-    campaign = await campaigns.use_campaign(work, found.campaign_id)
-    hold = await store.lock_hold(work, found.mission_id)
-    if hold is None or hold.state is not HoldState.HELD or hold.ends_on is None or hold.ends_on >= ended_before:
-        return
-    reason = f"Mission échue le {hold.ends_on:%d/%m/%Y} et non validée, campagne close : réserve rendue"
-    await release_hold(work, campaign, hold, reason=reason)
+def _release(desk: _Desk, work: Work, command: Release) -> Answer:
+    hold = desk.holds[command.mission_id]
+    if hold.state is not HoldState.HELD:
+        return Answer(hold, is_new=command.mission_id in desk.new)
+    return Answer(_release_hold(desk, work, hold, reason=command.reason))
+
+
+def _release_hold(desk: _Desk, work: Work, hold: Hold, *, reason: str) -> Hold:
+    """Give a locked, held hold back; what comes back to an expired lot expires at once. Minutes served before stay served."""
+    told = len(desk.journal.expired)
+    freed, minutes = journals.release(desk.journal, hold, why=reason, author=ledger.author_of(work))
+    if freed.served_minutes:
+        freed = replace(freed, state=HoldState.SETTLED)
+    telling.tell_released(work, freed, minutes=minutes, reason=reason)
+    telling.tell_expired(work, desk.journal, since=told)
+    return desk.save(freed)
+
+
+def _settle(desk: _Desk, work: Work, command: Settlement) -> Answer:
+    require_minutes(command.minutes, least=0)
+    hold = desk.holds.get(command.mission_id)
+    if hold is None:
+        raise MissionUnknown(f"Mission {command.mission_id} is validated, and was never agreed here.")
+    if (before := _find_settled(desk, command)) is not None:
+        return Answer(hold, is_new=before)
+    refusal = decide_settlement(hold, served_minutes=command.minutes)
+    if refusal is not None:
+        telling.tell_settlement_refused(work, hold, refusal)
+        return desk.refuse(work, refusal, hold, subject="settlement", minutes=command.minutes)
+    return Answer(_post_settlement(desk, work, hold, command))
+
+
+def _find_settled(desk: _Desk, command: Settlement) -> bool | None:
+    """False when these minutes were settled before; None when they were not. Raises when it were others."""
+    hold = desk.holds[command.mission_id]
+    before = desk.settled.get(f"settle-{command.part}:deliver:{command.mission_id}")
+    if before is not None and before != command.minutes:
+        raise TransferKeyReused(f"Part {command.part} of this mission settled {before} minutes; name another part.")
+    if before is not None or (hold.state is HoldState.SETTLED and command.is_final):
+        return False
+    return None
+
+
+def _post_settlement(desk: _Desk, work: Work, hold: Hold, command: Settlement) -> Hold:
+    told = len(desk.journal.expired)
+    settled, released = journals.settle(
+        desk.journal,
+        hold,
+        minutes=command.minutes,
+        occasion=f"settle-{command.part}",
+        is_final=command.is_final or command.minutes == hold.held_minutes,
+        author=ledger.author_of(work),
+    )
+    desk.settled[f"settle-{command.part}:deliver:{command.mission_id}"] = command.minutes
+    if settled.state is HoldState.SETTLED:
+        telling.tell_settled(work, settled, released_minutes=released)
+    telling.tell_expired(work, desk.journal, since=told)
+    return desk.save(settled)
+
+
+async def release_overdue_holds_of(work: Work, overdue: Sequence[Hold], *, ended_before: date) -> None:
+    """Holds outlive their closed campaign until their mission's own end, and the time to validate; then they go back, too."""
+    desk = await _open_desk(work, [Release(hold.mission_id, hold.campaign_id, hold.association_id, "") for hold in overdue])
+    for hold in desk.holds.copy().values():
+        if hold.state is HoldState.HELD and hold.ends_on is not None and hold.ends_on < ended_before:
+            reason = f"Mission échue le {hold.ends_on:%d/%m/%Y} et non validée, campagne close : réserve rendue"
+            _release_hold(desk, work, hold, reason=reason)
+    await _save(work, desk)
