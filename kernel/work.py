@@ -6,6 +6,7 @@ same transaction; there is no other way to publish (kernel/bus/relay.py speaks t
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -44,6 +45,7 @@ class Work:
     now: datetime
     service: str
     message: Envelope | None = None  # the event being handled, if this work handles one
+    context: Context | None = None  # of the caller that is served, when several share the transaction
     _outgoing: list[tuple[UUID, str, str, bytes, str | None, datetime]] = field(default_factory=list)
 
     @property
@@ -53,7 +55,7 @@ class Work:
     def publish(self, event: Event, *, subject: UUID | str) -> UUID:
         """Tell everybody, if and when this transaction commits. Order is kept per subject."""
         event_id = new_id()
-        traceparent = current_traceparent()
+        traceparent = self.context.run(current_traceparent) if self.context else current_traceparent()
         body = encode_event(
             event,
             id=event_id,
@@ -70,6 +72,12 @@ class Work:
     def for_message(self, message: Envelope) -> "Work":
         """The same transaction, handling one event of several."""
         return replace(self, message=message)
+
+    def for_caller(self, caller: Caller, *, context: Context) -> "Work":
+        """The same transaction, serving one caller of several: its events bear the caller's name and trace."""
+        if caller.territory != self.territory:
+            raise ValueError(f"this work is {self.territory}'s, the caller is of {caller.territory}")
+        return replace(self, caller=caller, context=context)
 
     async def flush(self) -> list[Outgoing] | None:
         """Write the published events to the outbox; called once, just before the commit.

@@ -193,7 +193,7 @@ class TestTampering:
         "call",
         [
             "ledger_write('{}')",
-            "ledger_open_and_lock('{}', '{}', '{}', '{}')",
+            "ledger_check_flows('{}')",
             "ledger_check_bounds('{}')",
         ],
     )

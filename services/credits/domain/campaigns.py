@@ -114,6 +114,17 @@ class Pledge:
     minutes: int
 
 
+@dataclass(frozen=True)
+class Promise:
+    """Minutes that a contributor promises under a ref of its own."""
+
+    campaign_id: UUID
+    ref: str
+    contributor_id: UUID
+    minutes: int
+    note: str = ""
+
+
 class Outcome(StrEnum):
     CREATED = "created"
     CHANGED = "changed"

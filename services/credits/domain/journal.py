@@ -36,12 +36,13 @@ class Expired:
 
 @dataclass
 class Journal:
-    """`balances` move with each posted leg. `expired` lists what fell due on the way, to be told."""
+    """`balances` move with each posted leg. `expired` lists what fell due on the way, to be told. `accounts`: known ids."""
 
     now: datetime
     campaigns: Mapping[UUID, Campaign]
     lots: Mapping[UUID, Lot]
     balances: dict[AccountKey, int]
+    accounts: Mapping[AccountKey, UUID]
     legs: list[tuple[Leg, Author]] = field(default_factory=list)
     expired: list[Expired] = field(default_factory=list)
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Rules
+from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Promise, Rules
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
 from services.credits.tables import account, actor, campaign, entry, expiry_notice, member, panel, pledge, transfer
@@ -273,6 +273,30 @@ async def add_pledge(work: Work, *, campaign_id: UUID, ref: str, contributor_id:
     )
     added = await work.connection.execute(statement.on_conflict_do_nothing().returning(pledge.c.id))
     return added.first() is not None
+
+
+_ADD_PLEDGES = """
+INSERT INTO pledge (territory, id, campaign_id, ref, contributor_id, stated_minutes, note)
+SELECT $1, new.* FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::text[]) AS new
+ORDER BY 3, 4 ON CONFLICT DO NOTHING RETURNING id, campaign_id, ref
+"""
+
+
+async def add_pledges(work: Work, promises: Sequence[Promise]) -> dict[tuple[UUID, str], UUID]:
+    """The ids of those that were added, by campaign and ref; of the others the ref is taken."""
+    if not promises:
+        return {}
+    rows = await work.driver.fetch(
+        _ADD_PLEDGES,
+        work.territory,
+        [new_id() for _ in promises],
+        [promise.campaign_id for promise in promises],
+        [promise.ref for promise in promises],
+        [promise.contributor_id for promise in promises],
+        [promise.minutes for promise in promises],
+        [promise.note for promise in promises],
+    )
+    return {(row["campaign_id"], row["ref"]): row["id"] for row in rows}
 
 
 async def save_next_version(work: Work, found: Pledge, *, stated_minutes: int, note: str) -> Pledge:

@@ -1,6 +1,6 @@
 """The ledger: posting through PostgreSQL's own functions, locking, and reading accounts and transfers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ def author_of(work: Work) -> Author:
     return Author(message.actorid or work.caller.identity, message.time)
 
 
-_POST = f"SELECT * FROM post_transfers({', '.join(f'${number}' for number in range(1, 19))})"
+_POST = f"SELECT * FROM post_transfers({', '.join(f'${number}' for number in range(1, 15))})"
 
 
 async def post(work: Work, legs: Sequence[Leg]) -> list[Posted]:
@@ -43,57 +43,75 @@ async def post(work: Work, legs: Sequence[Leg]) -> list[Posted]:
     Raises NotEnoughCredit when a bound is in the way, TransferKeyReused when a key wrote something else before.
     """
     author = author_of(work)
-    return await _post(work, [(leg, author) for leg in legs])
+    return await post_all(work, [(leg, author) for leg in legs])
 
 
 async def post_journal(work: Work, journal: Journal) -> None:
-    await _post(work, journal.legs)
+    await post_all(work, journal.legs, accounts=journal.accounts)
 
 
-async def _post(work: Work, legs: Sequence[tuple[Leg, Author]]) -> list[Posted]:
+async def post_all(
+    work: Work, legs: Sequence[tuple[Leg, Author]], *, accounts: Mapping[AccountKey, UUID] | None = None
+) -> list[Posted]:
+    """As `post`, each leg with its own author. `accounts`: those whose ids are known already."""
     if not legs:
         return []
-    columns = list(map(list, zip(*(_row_of(leg, author) for leg, author in legs), strict=True)))
+    ids = await _open_accounts(work, {key for leg, _ in legs for key in (leg.source, leg.target)}, known=accounts or {})
+    columns = list(map(list, zip(*(_row_of(leg, author, ids) for leg, author in legs), strict=True)))
     with _named_errors():
         rows = await work.driver.fetch(_POST, *columns)
     return [Posted(row["transfer_id"], row["posted"]) for row in rows]
 
 
-def _row_of(leg: Leg, author: Author) -> tuple[Any, ...]:
-    source, target = leg.source, leg.target
+def _row_of(leg: Leg, author: Author, ids: Mapping[AccountKey, UUID]) -> tuple[Any, ...]:
     return (
-        new_id(), leg.kind, source.campaign_id, source.kind, source.holder_id, source.lot_id,
-        target.kind, target.holder_id, target.lot_id, leg.minutes, author.who, leg.why, author.effective_at,
-        leg.key, leg.mission_id, leg.grant_id, leg.pledge_id, leg.reverses,
+        new_id(), leg.kind, leg.source.campaign_id, ids[leg.source], ids[leg.target], leg.minutes,
+        author.who, leg.why, author.effective_at, leg.key, leg.mission_id, leg.grant_id, leg.pledge_id, leg.reverses,
     )  # fmt: skip
 
 
-async def lock_accounts(work: Work, wanted: Iterable[tuple[UUID, AccountKind, UUID]]) -> dict[AccountKey, int]:
-    """The balances of these accounts (campaign, kind, holder), of whatever lot, locked until the transaction ends.
+async def _open_accounts(
+    work: Work, keys: Collection[AccountKey], *, known: Mapping[AccountKey, UUID]
+) -> Mapping[AccountKey, UUID]:
+    """The ids of these accounts; they come to be at their first use."""
+    wanted = [(key.campaign_id, key.kind, key.holder_id, key.lot_id) for key in keys if key not in known]
+    if not wanted:
+        return known
+    with _named_errors():
+        rows = await work.driver.fetch("SELECT * FROM open_accounts($1, $2, $3, $4)", *map(list, zip(*wanted, strict=True)))
+    return {**known, **{_key_of(row): row["id"] for row in rows}}
+
+
+@dataclass(frozen=True)
+class Account:
+    id: UUID
+    balance_minutes: int
+    version: int
+
+
+async def lock_accounts(work: Work, wanted: Iterable[tuple[UUID, AccountKind, UUID]]) -> dict[AccountKey, Account]:
+    """These accounts (campaign, kind, holder), of whatever lot, locked until the transaction ends.
 
     One that is not opened yet is not there; it counts 0.
     """
     columns = list(map(list, zip(*wanted, strict=True))) or [[], [], []]
     with _named_errors():
         rows = await work.driver.fetch("SELECT * FROM lock_accounts($1, $2, $3)", *columns)
-    return {_key_of(row): row["balance_minutes"] for row in rows}
+    return {_key_of(row): Account(row["id"], row["balance_minutes"], row["version"]) for row in rows}
 
 
 async def lock_balances(work: Work, keys: Iterable[AccountKey]) -> Mapping[AccountKey, int]:
     """The balances of these very accounts, locked until the transaction ends; one that is not opened yet counts 0."""
     wanted = list(keys)
     found = await lock_accounts(work, {(key.campaign_id, key.kind, key.holder_id) for key in wanted})
-    return {key: found.get(key, 0) for key in wanted}
+    return {key: found[key].balance_minutes if key in found else 0 for key in wanted}
 
 
 async def lock_credit(work: Work, lots: Sequence[Lot]) -> list[tuple[Lot, int, int]]:
     """The lots with something left to spend: how much, and the version of their account. Locked until the end."""
-    wanted = {(lot.campaign_id, AccountKind.CREDIT, lot.association_id) for lot in lots}
-    columns = list(map(list, zip(*wanted, strict=True))) or [[], [], []]
-    with _named_errors():
-        rows = await work.driver.fetch("SELECT * FROM lock_accounts($1, $2, $3)", *columns)
-    found = {row["lot_id"]: row for row in rows if row["balance_minutes"]}
-    return [(lot, row["balance_minutes"], row["version"]) for lot in lots if (row := found.get(lot.id))]
+    found = await lock_accounts(work, {(lot.campaign_id, AccountKind.CREDIT, lot.association_id) for lot in lots})
+    credit = {lot: found.get(lot.account(AccountKind.CREDIT)) for lot in lots}
+    return [(lot, one.balance_minutes, one.version) for lot, one in credit.items() if one is not None and one.balance_minutes]
 
 
 def _key_of(row: Any) -> AccountKey:

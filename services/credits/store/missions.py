@@ -29,18 +29,14 @@ ORDER BY 2 ON CONFLICT DO NOTHING RETURNING mission_id
 _LOCK_HOLDS = "SELECT * FROM hold WHERE mission_id = ANY($1) ORDER BY mission_id FOR UPDATE"
 _LIST_PARTS = "SELECT * FROM hold_part WHERE mission_id = ANY($1) ORDER BY mission_id, number"
 _LIST_LOTS = """
-SELECT lot.* FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) AS w(campaign_id, association_id)) AS wanted
-JOIN lot USING (campaign_id, association_id)
+SELECT * FROM lot WHERE campaign_id = ANY($1) AND association_id = ANY($2)
 """
 _LIST_SEATS = """
-SELECT panel.campaign_id, panel.association_id
-FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) AS w(campaign_id, association_id)) AS wanted
-JOIN panel USING (campaign_id, association_id)
+SELECT campaign_id, association_id FROM panel WHERE campaign_id = ANY($1) AND association_id = ANY($2)
 """
 _SUM_COMMITTED = """
-SELECT hold.campaign_id, hold.contributor_id, sum(hold.minutes - hold.served_minutes)::bigint AS minutes
-FROM (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) AS w(campaign_id, contributor_id)) AS wanted
-JOIN hold USING (campaign_id, contributor_id) WHERE hold.state = 'held' GROUP BY 1, 2
+SELECT campaign_id, contributor_id, sum(minutes - served_minutes)::bigint AS minutes FROM hold
+WHERE campaign_id = ANY($1) AND contributor_id = ANY($2) AND state = 'held' GROUP BY 1, 2
 """
 _LIST_SETTLED = """
 SELECT mission_id, idempotency_key, minutes FROM transfer
@@ -128,8 +124,9 @@ async def open_journal(work: Work, holds: Collection[Hold], campaigns: dict[UUID
     wanted |= {
         (hold.campaign_id, kind, hold.contributor_id) for hold in known if hold.contributor_id for kind in _CONTRIBUTOR_ACCOUNTS
     }
-    balances = await ledger.lock_accounts(work, wanted)
-    return Journal(work.now, campaigns, lots, balances)
+    accounts = await ledger.lock_accounts(work, wanted)
+    balances = {key: account.balance_minutes for key, account in accounts.items()}
+    return Journal(work.now, campaigns, lots, balances, {key: account.id for key, account in accounts.items()})
 
 
 def lot_of(row: Any) -> Lot:

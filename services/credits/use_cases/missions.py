@@ -29,6 +29,7 @@ from services.credits.domain.ledger import AccountKey, AccountKind
 from services.credits.store import ledger
 from services.credits.store import missions as store
 from services.credits.use_cases import telling
+from services.credits.use_cases.combiner import Alone
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ async def _decide_one(work: Work, command: Command) -> Answer:
     (answer,) = await decide_missions(work, [(work, command)])
     if isinstance(answer, MetisError):
         raise answer
+    assert isinstance(answer, Answer)
     return answer
 
 
@@ -129,10 +131,10 @@ class _Desk:
         return Answer(hold, refusal)
 
 
-async def decide_missions(work: Work, asked: Sequence[tuple[Work, Command]]) -> list[Answer | MetisError]:
+async def decide_missions(work: Work, asked: Sequence[tuple[Work, Command]]) -> list[Answer | MetisError | Alone]:
     """Decide the commands in order, each for its own caller; one that is wrong in itself gets its error and moves nothing."""
     desk = await _open_desk(work, [command for _, command in asked])
-    answers = [_decide(desk, view, command) for view, command in asked]
+    answers: list[Answer | MetisError | Alone] = [_decide(desk, view, command) for view, command in asked]
     await _save(work, desk)
     return answers
 

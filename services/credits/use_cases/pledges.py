@@ -1,23 +1,29 @@
 """Contributors promise minutes to a campaign and take them back as far as nobody counts on them."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from kernel.auth import Caller, Role
 from kernel.events.credits import HoursPledged, PledgeWithdrawn
 from kernel.work import Work
-from services.credits.domain.campaigns import Outcome, Pledge
-from services.credits.domain.errors import Forbidden, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
-from services.credits.domain.ledger import AccountKey, AccountKind, TransferKind, make_leg
+from services.credits.domain.campaigns import Outcome, Pledge, Promise
+from services.credits.domain.errors import Forbidden, MetisError, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
+from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_leg
 from services.credits.domain.wording import hours_text
 from services.credits.store import campaigns as store
-from services.credits.store import ledger
+from services.credits.store import ledger, missions, registry
 from services.credits.use_cases.campaigns import require_fit
+from services.credits.use_cases.combiner import Alone
+
+
+def may_contribute(caller: Caller, contributor_id: UUID) -> bool:
+    """A company's representative acts for it; a citizen for themself; an employee does not act for the company."""
+    for_company = Role.COMPANY in caller.roles and caller.actor_id == contributor_id
+    return caller.is_town or caller.member_id == contributor_id or for_company
 
 
 def require_contributor(caller: Caller, contributor_id: UUID) -> None:
-    """A company's representative acts for it; a citizen for themself; an employee does not act for the company."""
-    for_company = Role.COMPANY in caller.roles and caller.actor_id == contributor_id
-    if not (caller.is_town or caller.member_id == contributor_id or for_company):
+    if not may_contribute(caller, contributor_id):
         raise Forbidden("You can only promise your own hours, or those of the company you represent.")
 
 
@@ -52,6 +58,59 @@ async def pledge_hours(
     return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
 
 
+Promised = tuple[Pledge, Outcome]
+
+
+async def decide_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> list[Promised | MetisError | Alone]:
+    """New promises of many callers, in a few set-based statements. What is more than a new promise is decided alone."""
+    if len(asked) == 1:
+        ((view, promise),) = asked
+        return [await _pledge_alone(view, promise)]
+    simple = await _list_simple(work, asked)
+    added = await store.add_pledges(work, [promise for _, promise in simple.values()])
+    written: dict[int, Promised] = {}
+    legs = []
+    for number, (view, promise) in simple.items():
+        if (pledge_id := added.get((promise.campaign_id, promise.ref))) is None:
+            continue
+        pledge = Pledge(
+            pledge_id, promise.campaign_id, promise.ref, promise.contributor_id, promise.minutes, promise.note, 1, promise.minutes
+        )
+        legs.append((_pledge_leg(pledge, minutes=promise.minutes), ledger.author_of(view)))
+        _tell_pledged(view, pledge, minutes=promise.minutes)
+        written[number] = (pledge, Outcome.CREATED)
+    await ledger.post_all(work, legs)
+    return [written.get(number, Alone()) for number in range(len(asked))]
+
+
+async def _pledge_alone(work: Work, promise: Promise) -> Promised:
+    return await pledge_hours(
+        work,
+        promise.campaign_id,
+        ref=promise.ref,
+        contributor_id=promise.contributor_id,
+        minutes=promise.minutes,
+        note=promise.note,
+    )
+
+
+async def _list_simple(work: Work, asked: Sequence[tuple[Work, Promise]]) -> dict[int, tuple[Work, Promise]]:
+    """By place: those in which nothing but an unknown ref is expected, the first of each ref."""
+    found = await missions.use_campaigns(work, {promise.campaign_id for _, promise in asked})
+    known = await registry.find_actors(work, {promise.contributor_id for _, promise in asked})
+    simple: dict[tuple[UUID, str], int] = {}
+    for number, (view, promise) in enumerate(asked):
+        campaign, actor = found.get(promise.campaign_id), known.get(promise.contributor_id)
+        if (
+            may_contribute(view.caller, promise.contributor_id)
+            and campaign is not None
+            and campaign.state != "closed"
+            and not (actor and actor.archived)
+        ):
+            simple.setdefault((promise.campaign_id, promise.ref), number)
+    return {number: asked[number] for number in simple.values()}
+
+
 async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str) -> Pledge:
     found = await store.get_pledge(work, pledge_id)
     require_contributor(work.caller, found.contributor_id)
@@ -65,7 +124,12 @@ async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: 
 
 
 async def _add_minutes(work: Work, pledge: Pledge, *, minutes: int) -> None:
-    leg = make_leg(
+    await ledger.post(work, [_pledge_leg(pledge, minutes=minutes)])
+    _tell_pledged(work, pledge, minutes=minutes)
+
+
+def _pledge_leg(pledge: Pledge, *, minutes: int) -> Leg:
+    return make_leg(
         TransferKind.PLEDGE,
         campaign_id=pledge.campaign_id,
         holder_id=pledge.contributor_id,
@@ -74,7 +138,9 @@ async def _add_minutes(work: Work, pledge: Pledge, *, minutes: int) -> None:
         why=pledge.note or "Promesse d'heures",
         pledge_id=pledge.id,
     )
-    await ledger.post(work, [leg])
+
+
+def _tell_pledged(work: Work, pledge: Pledge, *, minutes: int) -> None:
     work.publish(
         HoursPledged(campaign_id=pledge.campaign_id, pledge_id=pledge.id, contributor_id=pledge.contributor_id, minutes=minutes),
         subject=pledge.id,
