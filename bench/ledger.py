@@ -2,9 +2,10 @@
 
 Bare: one row inserted and committed a call. pgledger: its `pgledger_create_transfer` a call, no idempotency, no event (its SQL
 is read from a file that is given: `python -m bench.ledger --pgledger FILE`; without it, the bare limit alone). Ours: through
-the combiner, with keys, lots, holds, events in the outbox and all. `hot`: everybody moves minutes on one account (ours: promises
-into one pool). `random`: accounts by chance (ours: reservations of missions, each on an association's lot and a contributor's
-promise). Callers share one process and its event loop, as in the service. Rounds alternate; ratios are medians of the rounds' own.
+the combiner, with keys, events in the outbox and all: promises into one campaign's pool (`hot`) or into those of campaigns by
+chance (`random`), and reservations of missions by chance (`reserve`: a hold on the lots of an association and on the promise of a
+contributor, which is compared with pgledger's plain transfer between random accounts). Callers share one process and its event
+loop, as in the service. Rounds alternate; ratios are medians of the rounds' own.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 import uvloop
@@ -38,6 +40,9 @@ from tests.builders.credits import Scene
 TERRITORY = "92071"
 ACCOUNTS = 1000
 ASSOCIATIONS = 200
+CAMPAIGNS = 50
+# With which of pgledger's loads each of ours is compared.
+PEERS = {"hot": "hot", "random": "random", "reserve": "random"}
 SECONDS = 2.0
 ROUNDS = 5
 CALLERS = (16, 64)
@@ -122,19 +127,20 @@ class Ours:
         await asyncio.gather(*(self.promise(contributor, minutes=10_000_000) for contributor in self.contributors))
         self.associations = [await self.scene.admit(entitled_minutes=10_000_000) for _ in range(ASSOCIATIONS)]
         await self.scene.sign()
+        self.campaigns = [(await Scene(self.database, TERRITORY).start()).campaign_id for _ in range(CAMPAIGNS)]
 
-    def promise(self, contributor: object = None, *, minutes: int = 15) -> Awaitable[object]:
+    def promise(self, contributor: UUID | None = None, *, minutes: int = 15, campaign: UUID | None = None) -> Awaitable[object]:
         chosen = contributor or random.choice(self.contributors)
-        command = Promise(self.scene.campaign_id, str(new_id()), chosen, minutes)  # type: ignore[arg-type]
+        command = Promise(campaign or self.scene.campaign_id, str(new_id()), chosen, minutes)
         return self.promises.submit(self.scene.officer, command)
+
+    def promise_anywhere(self) -> Awaitable[object]:
+        return self.promise(campaign=random.choice(self.campaigns))
 
     def reserve(self) -> Awaitable[object]:
         association, contributor = random.choice(self.associations), random.choice(self.contributors)
         command = Reservation(new_id(), self.scene.campaign_id, association, contributor, 15, date(2099, 12, 31))
         return self.missions.submit(self.scene.officer, command)
-
-    def calls(self, callers: int, *, hot: bool) -> list[Call]:
-        return [self.promise if hot else self.reserve] * callers
 
     async def check(self) -> None:
         books = await self.scene.books()
@@ -159,12 +165,14 @@ async def measure(urls: dict[str, str], pgledger_sql: str | None) -> None:
     sides: dict[str, list[Call]] = {}
     for callers in CALLERS:
         sides[f"bare {callers}"] = bare.calls(callers)
-        for kind in ("hot", "random"):
-            sides[f"ours {kind} {callers}"] = ours.calls(callers, hot=kind == "hot")
-            if pgledger_sql is not None:
+        sides[f"ours hot {callers}"] = [ours.promise] * callers
+        sides[f"ours random {callers}"] = [ours.promise_anywhere] * callers
+        sides[f"ours reserve {callers}"] = [ours.reserve] * callers
+        if pgledger_sql is not None:
+            for kind in ("hot", "random"):
                 sides[f"pgledger {kind} {callers}"] = pgledger.calls(callers, hot=kind == "hot")
     rounds: Rounds = {name: [] for name in sides}
-    for name, calls in sides.items():
+    for calls in sides.values():
         await run_callers(calls, seconds=0.5)  # warm: prepared statements, plans, pages
     for number in range(ROUNDS):
         for name, calls in sides.items():
@@ -187,10 +195,10 @@ def report(rounds: Rounds, *, with_pgledger: bool) -> None:
     figures["plain_vs_bare"] = _median_ratio(rounds, "ours hot 16", "bare 16")
     figures["plain_per_second"] = statistics.median(one.per_second for one in rounds["ours hot 16"])
     if with_pgledger:
-        for kind in ("hot", "random"):
+        for kind, theirs in PEERS.items():
             for callers in CALLERS:
                 figures[f"{kind}_vs_pgledger_{callers}"] = _median_ratio(
-                    rounds, f"ours {kind} {callers}", f"pgledger {kind} {callers}"
+                    rounds, f"ours {kind} {callers}", f"pgledger {theirs} {callers}"
                 )
             figures[f"{kind}_vs_pgledger"] = min(figures[f"{kind}_vs_pgledger_{callers}"] for callers in CALLERS)
         figures["p99_vs_pgledger"] = statistics.median(
@@ -212,10 +220,9 @@ def _ratio(rounds: Rounds, name: str) -> float | None:
     """To pgledger where it was measured, for a plain transfer at 16 callers to the bare limit."""
     if not name.startswith("ours"):
         return None
-    theirs = name.replace("ours", "pgledger")
-    if theirs in rounds:
-        return _median_ratio(rounds, name, theirs)
-    return _median_ratio(rounds, name, f"bare {name.rpartition(' ')[2]}")
+    _, kind, callers = name.split()
+    theirs = f"pgledger {PEERS[kind]} {callers}"
+    return _median_ratio(rounds, name, theirs if theirs in rounds else f"bare {callers}")
 
 
 def _target(name: str) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.holds import Hold, HoldPart, HoldState
-from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_expiry_leg, make_leg
+from services.credits.domain.ledger import Account, AccountKey, AccountKind, Leg, TransferKind, make_expiry_leg, make_leg
 from services.credits.domain.lots import Lot, draw_minutes
 
 SERVED = "Heures validées par l'association"
@@ -36,15 +36,21 @@ class Expired:
 
 @dataclass
 class Journal:
-    """`balances` move with each posted leg. `expired` lists what fell due on the way, to be told. `accounts`: known ids."""
+    """`balances` move with each posted leg. `expired` lists what fell due on the way, to be told."""
 
     now: datetime
     campaigns: Mapping[UUID, Campaign]
     lots: Mapping[UUID, Lot]
-    balances: dict[AccountKey, int]
-    accounts: Mapping[AccountKey, UUID]
+    accounts: Mapping[AccountKey, Account]
     legs: list[tuple[Leg, Author]] = field(default_factory=list)
     expired: list[Expired] = field(default_factory=list)
+    balances: dict[AccountKey, int] = field(init=False)
+    _lots_of: dict[tuple[UUID, UUID], list[Lot]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for lot in self.lots.values():
+            self._lots_of.setdefault((lot.campaign_id, lot.association_id), []).append(lot)
+        self.balances = {key: account.balance_minutes for key, account in self.accounts.items()}
 
     def post(self, legs: Iterable[Leg], *, author: Author) -> None:
         for leg in legs:
@@ -54,7 +60,7 @@ class Journal:
                 self.legs.append((leg, author))
 
     def draw(self, campaign_id: UUID, association_id: UUID, minutes: int) -> list[tuple[Lot, int]]:
-        lots = [lot for lot in self.lots.values() if (lot.campaign_id, lot.association_id) == (campaign_id, association_id)]
+        lots = self._lots_of.get((campaign_id, association_id), [])
         return draw_minutes(lots, minutes, balances=self.balances, now=self.now)
 
     def is_spendable(self, lot: Lot) -> bool:

@@ -56,6 +56,21 @@ _EXPIRIES = {
 _EXPIRY_OUTCOMES = {ExpiryRule.RETURN: "returned", ExpiryRule.LAPSE: "lapsed", ExpiryRule.CARRY_OVER: "carried_over"}
 
 
+_BELOW_ZERO = frozenset({AccountKind.PROMISED, AccountKind.DELIVERED})
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account as it stands: `version` counts the transfers that moved it."""
+
+    id: UUID
+    balance_minutes: int
+    version: int
+
+    def moved(self, minutes: int) -> "Account":
+        return Account(self.id, self.balance_minutes + minutes, self.version + 1)
+
+
 @dataclass(frozen=True)
 class AccountKey:
     """Names one account: `credit/{campaign}/{association}/{lot}`. Pool and lapsed are the campaign's own."""
@@ -74,6 +89,12 @@ class AccountKey:
             campaign_id if kind in CAMPAIGN_ACCOUNTS else holder_id,
             lot_id if kind in LOT_ACCOUNTS else None,
         )
+
+    def missing_minutes(self, balance_minutes: int) -> int:
+        """By how much a balance would break the bound of this account; at most 0 when it does not."""
+        if self.kind is AccountKind.CARRIED:
+            return 0
+        return balance_minutes if self.kind in _BELOW_ZERO else -balance_minutes
 
     def __str__(self) -> str:
         return account_name(self.kind, campaign_id=self.campaign_id, holder_id=self.holder_id)

@@ -14,6 +14,7 @@ from kernel.work import Work
 from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Promise, Rules
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
+from services.credits.domain.ledger import Account, AccountKey, AccountKind
 from services.credits.tables import account, actor, campaign, entry, expiry_notice, member, panel, pledge, transfer
 
 
@@ -275,28 +276,33 @@ async def add_pledge(work: Work, *, campaign_id: UUID, ref: str, contributor_id:
     return added.first() is not None
 
 
-_ADD_PLEDGES = """
-INSERT INTO pledge (territory, id, campaign_id, ref, contributor_id, stated_minutes, note)
-SELECT $1, new.* FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::bigint[], $7::text[]) AS new
-ORDER BY 3, 4 ON CONFLICT DO NOTHING RETURNING id, campaign_id, ref
-"""
+_OPEN_PROMISES = "SELECT * FROM open_promises($1, $2, $3, $4, $5, $6)"
 
 
-async def add_pledges(work: Work, promises: Sequence[Promise]) -> dict[tuple[UUID, str], UUID]:
-    """The ids of those that were added, by campaign and ref; of the others the ref is taken."""
-    if not promises:
-        return {}
+async def add_pledges(work: Work, promises: Sequence[Promise]) -> tuple[dict[int, UUID], dict[AccountKey, Account]]:
+    """By place: the ids of those that were added, being new and in order; and their accounts, locked."""
+    ids = [new_id() for _ in promises]
     rows = await work.driver.fetch(
-        _ADD_PLEDGES,
-        work.territory,
-        [new_id() for _ in promises],
+        _OPEN_PROMISES,
+        ids,
         [promise.campaign_id for promise in promises],
         [promise.ref for promise in promises],
         [promise.contributor_id for promise in promises],
         [promise.minutes for promise in promises],
         [promise.note for promise in promises],
     )
-    return {(row["campaign_id"], row["ref"]): row["id"] for row in rows}
+    places = {pledge_id: place for place, pledge_id in enumerate(ids)}
+    added: dict[int, UUID] = {}
+    accounts: dict[AccountKey, Account] = {}
+    for row in rows:
+        place = places[row["pledge_id"]]
+        promise = promises[place]
+        added[place] = row["pledge_id"]
+        promised = AccountKey.of(AccountKind.PROMISED, campaign_id=promise.campaign_id, holder_id=promise.contributor_id)
+        pool = AccountKey.of(AccountKind.POOL, campaign_id=promise.campaign_id, holder_id=promise.contributor_id)
+        accounts[promised] = Account(row["promised_id"], row["promised_minutes"], row["promised_version"])
+        accounts[pool] = Account(row["pool_id"], row["pool_minutes"], row["pool_version"])
+    return added, accounts
 
 
 async def save_next_version(work: Work, found: Pledge, *, stated_minutes: int, note: str) -> Pledge:

@@ -1,4 +1,7 @@
-"""The ledger: posting through PostgreSQL's own functions, locking, and reading accounts and transfers."""
+"""The ledger: posting through PostgreSQL's own functions, locking, and reading accounts and transfers.
+
+What is written is numbered here, on locked accounts; PostgreSQL recomputes every figure and refuses what does not agree.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +18,7 @@ from kernel.ids import new_id
 from kernel.work import Work
 from services.credits.domain.errors import AlreadyReversed, NotEnoughCredit, NotFound, TransferKeyReused, UnknownFlow
 from services.credits.domain.journal import Author, Journal
-from services.credits.domain.ledger import AccountKey, AccountKind, Leg, Transfer, TransferKind
+from services.credits.domain.ledger import Account, AccountKey, AccountKind, Leg, Transfer, TransferKind
 from services.credits.domain.lots import Lot
 from services.credits.tables import account, actor, entry, hold, transfer
 
@@ -34,11 +37,8 @@ def author_of(work: Work) -> Author:
     return Author(message.actorid or work.caller.identity, message.time)
 
 
-_POST = f"SELECT * FROM post_transfers({', '.join(f'${number}' for number in range(1, 15))})"
-
-
 async def post(work: Work, legs: Sequence[Leg]) -> list[Posted]:
-    """Post legs in order, all or none, in one call.
+    """Post legs in order, all or none. A key that wrote a transfer before gives that transfer, and writes nothing.
 
     Raises NotEnoughCredit when a bound is in the way, TransferKeyReused when a key wrote something else before.
     """
@@ -46,58 +46,103 @@ async def post(work: Work, legs: Sequence[Leg]) -> list[Posted]:
     return await post_all(work, [(leg, author) for leg in legs])
 
 
+async def post_all(work: Work, legs: Sequence[tuple[Leg, Author]]) -> list[Posted]:
+    """As `post`, each leg with its own author."""
+    accounts = await _open_accounts(work, {key for leg, _ in legs for key in (leg.source, leg.target)})
+    known = await _list_known(work, [leg.key for leg, _ in legs])
+    for leg, _ in legs:
+        if leg.key in known:
+            _require_same(leg, known[leg.key], accounts)
+    written = iter(await _write(work, [(leg, author) for leg, author in legs if leg.key not in known], accounts))
+    return [Posted(known[leg.key]["id"], False) if leg.key in known else Posted(next(written), True) for leg, _ in legs]
+
+
 async def post_journal(work: Work, journal: Journal) -> None:
-    await post_all(work, journal.legs, accounts=journal.accounts)
+    """Write what a journal decided on its locked accounts; their keys follow from states that move forward only."""
+    await post_new(work, journal.legs, journal.accounts)
 
 
-async def post_all(
-    work: Work, legs: Sequence[tuple[Leg, Author]], *, accounts: Mapping[AccountKey, UUID] | None = None
-) -> list[Posted]:
-    """As `post`, each leg with its own author. `accounts`: those whose ids are known already."""
+async def post_new(work: Work, legs: Sequence[tuple[Leg, Author]], accounts: Mapping[AccountKey, Account]) -> None:
+    """As `post_all`, of legs whose keys cannot have been used before, on accounts that are locked; others are opened."""
+    missing = {key for leg, _ in legs for key in (leg.source, leg.target) if key not in accounts}
+    await _write(work, legs, {**accounts, **await _open_accounts(work, missing)} if missing else accounts)
+
+
+_KNOWN = "SELECT * FROM transfer WHERE idempotency_key = ANY($1)"
+
+
+async def _list_known(work: Work, keys: list[str]) -> dict[str, Any]:
+    """Transfers by their key. Read after the accounts are locked: whoever used a key on them has committed."""
+    return {row["idempotency_key"]: row for row in await work.driver.fetch(_KNOWN, keys)} if keys else {}
+
+
+def _require_same(leg: Leg, known: Any, accounts: Mapping[AccountKey, Account]) -> None:
+    asked = (
+        leg.kind, accounts[leg.source].id, accounts[leg.target].id, leg.minutes,
+        leg.mission_id, leg.grant_id, leg.pledge_id, leg.reverses,
+    )  # fmt: skip
+    columns = ("kind", "from_account_id", "to_account_id", "minutes", "mission_id", "grant_id", "pledge_id", "reverses")
+    if asked != tuple(known[column] for column in columns):
+        raise TransferKeyReused(f"The key {leg.key} wrote another transfer; take a new key for a new transfer.")
+
+
+_WRITE = f"SELECT write_transfers({', '.join(f'${number}' for number in range(1, 19))})"
+
+
+async def _write(work: Work, legs: Sequence[tuple[Leg, Author]], accounts: Mapping[AccountKey, Account]) -> list[UUID]:
+    """Number the legs on their locked accounts, and write them. PostgreSQL computes the same again, and compares."""
     if not legs:
         return []
-    ids = await _open_accounts(work, {key for leg, _ in legs for key in (leg.source, leg.target)}, known=accounts or {})
-    columns = list(map(list, zip(*(_row_of(leg, author, ids) for leg, author in legs), strict=True)))
+    running = dict(accounts)
+    rows = []
+    for leg, author in legs:
+        source = running[leg.source] = running[leg.source].moved(-leg.minutes)
+        target = running[leg.target] = running[leg.target].moved(leg.minutes)
+        if (missing := leg.source.missing_minutes(source.balance_minutes)) > 0:
+            raise _not_enough(leg.source, missing)
+        if (missing := leg.target.missing_minutes(target.balance_minutes)) > 0:
+            raise _not_enough(leg.target, missing)
+        rows.append((
+            new_id(), leg.kind, leg.source.campaign_id, leg.minutes, author.who, leg.why, author.effective_at, leg.key,
+            leg.mission_id, leg.grant_id, leg.pledge_id, leg.reverses,
+            source.id, source.version, source.balance_minutes, target.id, target.version, target.balance_minutes,
+        ))  # fmt: skip
     with _named_errors():
-        rows = await work.driver.fetch(_POST, *columns)
-    return [Posted(row["transfer_id"], row["posted"]) for row in rows]
+        await work.driver.execute(_WRITE, *map(list, zip(*rows, strict=True)))
+    return [row[0] for row in rows]
 
 
-def _row_of(leg: Leg, author: Author, ids: Mapping[AccountKey, UUID]) -> tuple[Any, ...]:
-    return (
-        new_id(), leg.kind, leg.source.campaign_id, ids[leg.source], ids[leg.target], leg.minutes,
-        author.who, leg.why, author.effective_at, leg.key, leg.mission_id, leg.grant_id, leg.pledge_id, leg.reverses,
-    )  # fmt: skip
+def _not_enough(key: AccountKey, missing_minutes: int) -> NotEnoughCredit:
+    return NotEnoughCredit.on(
+        kind=key.kind, campaign_id=key.campaign_id, holder_id=key.holder_id, missing_minutes=missing_minutes
+    )
 
 
-async def _open_accounts(
-    work: Work, keys: Collection[AccountKey], *, known: Mapping[AccountKey, UUID]
-) -> Mapping[AccountKey, UUID]:
-    """The ids of these accounts; they come to be at their first use."""
-    wanted = [(key.campaign_id, key.kind, key.holder_id, key.lot_id) for key in keys if key not in known]
-    if not wanted:
-        return known
-    with _named_errors():
-        rows = await work.driver.fetch("SELECT * FROM open_accounts($1, $2, $3, $4)", *map(list, zip(*wanted, strict=True)))
-    return {**known, **{_key_of(row): row["id"] for row in rows}}
+async def _open_accounts(work: Work, keys: Collection[AccountKey]) -> dict[AccountKey, Account]:
+    """These accounts, locked; they come to be at their first use."""
+    if not keys:
+        return {}
+    wanted = [(key.campaign_id, key.kind, key.holder_id, key.lot_id) for key in keys]
+    return await _fetch_accounts(work, "SELECT * FROM open_accounts($1, $2, $3, $4)", wanted)
 
 
-@dataclass(frozen=True)
-class Account:
-    id: UUID
-    balance_minutes: int
-    version: int
-
-
-async def lock_accounts(work: Work, wanted: Iterable[tuple[UUID, AccountKind, UUID]]) -> dict[AccountKey, Account]:
+async def lock_accounts(work: Work, wanted: Collection[tuple[UUID, AccountKind, UUID]]) -> dict[AccountKey, Account]:
     """These accounts (campaign, kind, holder), of whatever lot, locked until the transaction ends.
 
     One that is not opened yet is not there; it counts 0.
     """
-    columns = list(map(list, zip(*wanted, strict=True))) or [[], [], []]
+    return await _fetch_accounts(work, "SELECT * FROM lock_accounts($1, $2, $3)", list(wanted)) if wanted else {}
+
+
+async def _fetch_accounts(work: Work, query: str, wanted: Sequence[tuple[object, ...]]) -> dict[AccountKey, Account]:
     with _named_errors():
-        rows = await work.driver.fetch("SELECT * FROM lock_accounts($1, $2, $3)", *columns)
-    return {_key_of(row): Account(row["id"], row["balance_minutes"], row["version"]) for row in rows}
+        rows = await work.driver.fetch(query, *map(list, zip(*wanted, strict=True)))
+    return {
+        AccountKey(row["campaign_id"], AccountKind(row["kind"]), row["holder_id"], row["lot_id"]): Account(
+            row["id"], row["balance_minutes"], row["version"]
+        )
+        for row in rows
+    }
 
 
 async def lock_balances(work: Work, keys: Iterable[AccountKey]) -> Mapping[AccountKey, int]:
@@ -112,10 +157,6 @@ async def lock_credit(work: Work, lots: Sequence[Lot]) -> list[tuple[Lot, int, i
     found = await lock_accounts(work, {(lot.campaign_id, AccountKind.CREDIT, lot.association_id) for lot in lots})
     credit = {lot: found.get(lot.account(AccountKind.CREDIT)) for lot in lots}
     return [(lot, one.balance_minutes, one.version) for lot, one in credit.items() if one is not None and one.balance_minutes]
-
-
-def _key_of(row: Any) -> AccountKey:
-    return AccountKey(row["campaign_id"], AccountKind(row["kind"]), row["holder_id"], row["lot_id"])
 
 
 @contextmanager
@@ -139,8 +180,6 @@ def _named(error: asyncpg.PostgresError) -> MetisError | None:
             holder_id=facts["holder_id"],
             missing_minutes=facts["missing_minutes"],
         )
-    if error.sqlstate == "MT002":
-        return TransferKeyReused(f"{message}; take a new key for a new transfer.")
     if error.sqlstate == "MT004":
         return UnknownFlow(message)
     if error.sqlstate == "MT005":

@@ -124,9 +124,7 @@ async def open_journal(work: Work, holds: Collection[Hold], campaigns: dict[UUID
     wanted |= {
         (hold.campaign_id, kind, hold.contributor_id) for hold in known if hold.contributor_id for kind in _CONTRIBUTOR_ACCOUNTS
     }
-    accounts = await ledger.lock_accounts(work, wanted)
-    balances = {key: account.balance_minutes for key, account in accounts.items()}
-    return Journal(work.now, campaigns, lots, balances, {key: account.id for key, account in accounts.items()})
+    return Journal(work.now, campaigns, lots, await ledger.lock_accounts(work, wanted))
 
 
 def lot_of(row: Any) -> Lot:

@@ -22,6 +22,8 @@ from kernel.work import Work, open_work
 log = logging.getLogger("metis.credits.combiner")
 
 BATCH = 100
+# Batches of one territory under way at once: while PostgreSQL works on one, this process prepares the other.
+LANES = 1
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Combiner(Generic[Command, Answer]):
         self._database = database
         self._decide = decide
         self._waiting: dict[str, deque[_Asked[Command, Answer]]] = {}
-        self._runners: dict[str, asyncio.Task[None]] = {}
+        self._runners: dict[str, set[asyncio.Task[None]]] = {}
 
     async def submit(self, caller: Caller, command: Command) -> Answer:
         """The answer, once it is committed. Raises what the command alone would have raised.
@@ -58,16 +60,17 @@ class Combiner(Generic[Command, Answer]):
         """
         asked = _Asked[Command, Answer](caller, command, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(caller.territory, deque()).append(asked)
-        if caller.territory not in self._runners:
+        runners = self._runners.setdefault(caller.territory, set())
+        if len(runners) < LANES:
             # Under nobody's trace: it serves many.
-            runner = asyncio.create_task(self._run(caller.territory), context=contextvars.Context())
-            self._runners[caller.territory] = runner
+            runners.add(asyncio.create_task(self._run(caller.territory), context=contextvars.Context()))
         return await asyncio.shield(asked.answer)
 
     async def _run(self, territory: str) -> None:
-        """Empty a territory's queue, a batch a transaction. While one commits, the next gathers."""
+        """Empty a territory's queue, a batch a transaction. While they commit, the next gathers."""
         waiting = self._waiting[territory]
         try:
+            await asyncio.sleep(0)  # whoever asks in this turn of the loop comes along
             while waiting:
                 batch = [waiting.popleft() for _ in range(min(BATCH, len(waiting)))]
                 try:
@@ -75,7 +78,10 @@ class Combiner(Generic[Command, Answer]):
                 except Exception as error:
                     await self._answer_alone(territory, batch, error)
         finally:
-            del self._runners[territory], self._waiting[territory]
+            runners = self._runners[territory]
+            runners.discard(asyncio.current_task())
+            if not runners:
+                del self._runners[territory], self._waiting[territory]
 
     async def _answer(self, territory: str, batch: Sequence[_Asked[Command, Answer]]) -> None:
         async with open_work(self._database, Caller.system(territory), now=utc_now()) as work:

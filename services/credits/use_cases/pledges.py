@@ -11,7 +11,7 @@ from services.credits.domain.errors import Forbidden, MetisError, PledgeCommitte
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_leg
 from services.credits.domain.wording import hours_text
 from services.credits.store import campaigns as store
-from services.credits.store import ledger, missions, registry
+from services.credits.store import ledger
 from services.credits.use_cases.campaigns import require_fit
 from services.credits.use_cases.combiner import Alone
 
@@ -66,21 +66,20 @@ async def decide_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> 
     if len(asked) == 1:
         ((view, promise),) = asked
         return [await _pledge_alone(view, promise)]
-    simple = await _list_simple(work, asked)
-    added = await store.add_pledges(work, [promise for _, promise in simple.values()])
-    written: dict[int, Promised] = {}
+    mine = [number for number, (view, promise) in enumerate(asked) if may_contribute(view.caller, promise.contributor_id)]
+    added, accounts = await store.add_pledges(work, [asked[number][1] for number in mine])
+    answers: list[Promised | MetisError | Alone] = [Alone()] * len(asked)
     legs = []
-    for number, (view, promise) in simple.items():
-        if (pledge_id := added.get((promise.campaign_id, promise.ref))) is None:
-            continue
+    for place, pledge_id in added.items():
+        view, promise = asked[mine[place]]
         pledge = Pledge(
             pledge_id, promise.campaign_id, promise.ref, promise.contributor_id, promise.minutes, promise.note, 1, promise.minutes
         )
         legs.append((_pledge_leg(pledge, minutes=promise.minutes), ledger.author_of(view)))
         _tell_pledged(view, pledge, minutes=promise.minutes)
-        written[number] = (pledge, Outcome.CREATED)
-    await ledger.post_all(work, legs)
-    return [written.get(number, Alone()) for number in range(len(asked))]
+        answers[mine[place]] = (pledge, Outcome.CREATED)
+    await ledger.post_new(work, legs, accounts)
+    return answers
 
 
 async def _pledge_alone(work: Work, promise: Promise) -> Promised:
@@ -92,23 +91,6 @@ async def _pledge_alone(work: Work, promise: Promise) -> Promised:
         minutes=promise.minutes,
         note=promise.note,
     )
-
-
-async def _list_simple(work: Work, asked: Sequence[tuple[Work, Promise]]) -> dict[int, tuple[Work, Promise]]:
-    """By place: those in which nothing but an unknown ref is expected, the first of each ref."""
-    found = await missions.use_campaigns(work, {promise.campaign_id for _, promise in asked})
-    known = await registry.find_actors(work, {promise.contributor_id for _, promise in asked})
-    simple: dict[tuple[UUID, str], int] = {}
-    for number, (view, promise) in enumerate(asked):
-        campaign, actor = found.get(promise.campaign_id), known.get(promise.contributor_id)
-        if (
-            may_contribute(view.caller, promise.contributor_id)
-            and campaign is not None
-            and campaign.state != "closed"
-            and not (actor and actor.archived)
-        ):
-            simple.setdefault((promise.campaign_id, promise.ref), number)
-    return {number: asked[number] for number in simple.values()}
 
 
 async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str) -> Pledge:

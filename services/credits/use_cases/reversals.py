@@ -155,7 +155,7 @@ async def _give_back(
         if amount := back.get(part.lot_id, 0):
             occasion = f"reversal-{hold.served_minutes}"
             expire_late(journal, hold, part, amount, author=store.author_of(work), occasion=occasion)
-    await store.post_journal(work, journal)
+    await store.post_all(work, journal.legs)  # the reversals moved the journal's accounts meanwhile
     if from_parts is None:
         parts = tuple(replace(part, released_minutes=part.minutes - part.served_minutes) for part in hold.parts)
         return replace(hold, parts=parts, state=state)

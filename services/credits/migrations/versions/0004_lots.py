@@ -57,7 +57,6 @@ CREATE TABLE hold_part (
   released_minutes bigint NOT NULL DEFAULT 0 CHECK (released_minutes >= 0),
   PRIMARY KEY (territory, mission_id, number),
   FOREIGN KEY (territory, mission_id) REFERENCES hold (territory, mission_id),
-  FOREIGN KEY (territory, lot_id) REFERENCES lot (territory, id),
   CONSTRAINT ck_hold_part CHECK (served_minutes + released_minutes <= minutes)
 );
 
@@ -121,13 +120,13 @@ ALTER TABLE account SET (fillfactor = 70);
 DROP INDEX ix_account_holder, ix_hold_contributor, ix_transfer_campaign, ix_transfer_mission, ix_transfer_grant,
   ix_transfer_pledge;
 CREATE INDEX ix_hold_contributor ON hold (contributor_id, campaign_id) WHERE state = 'held';
+-- What a transfer names is looked up for all rows of a statement at once (transfer_agrees), and none of it is ever deleted.
 ALTER TABLE transfer DROP CONSTRAINT transfer_territory_from_account_id_fkey,
-  DROP CONSTRAINT transfer_territory_to_account_id_fkey, DROP CONSTRAINT transfer_territory_reverses_fkey;
+  DROP CONSTRAINT transfer_territory_to_account_id_fkey, DROP CONSTRAINT transfer_territory_reverses_fkey,
+  DROP CONSTRAINT transfer_territory_campaign_id_fkey, DROP CONSTRAINT transfer_territory_mission_id_fkey,
+  DROP CONSTRAINT transfer_territory_grant_id_fkey, DROP CONSTRAINT transfer_territory_pledge_id_fkey;
 ALTER TABLE account DROP CONSTRAINT account_pkey, ADD PRIMARY KEY (id, territory);
-ALTER TABLE transfer DROP CONSTRAINT transfer_pkey, ADD PRIMARY KEY (id, territory),
-  ADD FOREIGN KEY (territory, from_account_id) REFERENCES account (territory, id),
-  ADD FOREIGN KEY (territory, to_account_id) REFERENCES account (territory, id),
-  ADD FOREIGN KEY (territory, reverses) REFERENCES transfer (territory, id);
+ALTER TABLE transfer DROP CONSTRAINT transfer_pkey, ADD PRIMARY KEY (id, territory);
 ALTER TABLE transfer
   ALTER from_version SET NOT NULL, ALTER from_balance_minutes SET NOT NULL,
   ALTER to_version SET NOT NULL, ALTER to_balance_minutes SET NOT NULL,
@@ -150,8 +149,8 @@ CREATE VIEW entry WITH (security_invoker = true) AS
   SELECT territory, to_account_id, to_version, id, minutes, to_balance_minutes, recorded_at FROM transfer;
 """
 
-# SQLSTATEs that store/ledger.py tells apart: MT001 a bound, MT002 a key reused, MT003 a change of what never changes,
-# MT004 a transfer that the domain's table does not know, MT005 more reversed than was moved.
+# SQLSTATEs that store/ledger.py tells apart: MT001 a bound, MT003 a change of what never changes, MT004 a transfer that the
+# domain's table does not know, MT005 more reversed than was moved.
 FUNCTIONS = """
 CREATE FUNCTION ledger_flow_is_allowed(kind text, source text, target text) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
@@ -187,7 +186,7 @@ BEGIN
     FOR UPDATE OF account;
 END $$;
 
--- These very accounts, opened where they are not there yet.
+-- These very accounts, opened where they are not there yet, and locked in that same order.
 CREATE FUNCTION open_accounts(campaign_ids uuid[], kinds text[], holder_ids uuid[], lot_ids uuid[]) RETURNS SETOF public.account
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -202,178 +201,86 @@ BEGIN
       AND account.holder_id = wanted.holder_id AND account.kind = wanted.kind
       AND account.lot_id IS NOT DISTINCT FROM wanted.lot_id)
   ON CONFLICT DO NOTHING;
-  RETURN QUERY SELECT account.* FROM public.account
-    JOIN unnest(campaign_ids, kinds, holder_ids, lot_ids) AS w(campaign_id, kind, holder_id, lot_id)
-      ON account.campaign_id = w.campaign_id AND account.holder_id = w.holder_id AND account.kind = w.kind
-      AND account.lot_id IS NOT DISTINCT FROM w.lot_id
-    WHERE account.territory = here;
+  RETURN QUERY
+    SELECT account.* FROM (
+      SELECT DISTINCT * FROM unnest(campaign_ids, kinds, holder_ids, lot_ids) AS w(campaign_id, kind, holder_id, lot_id)
+    ) AS wanted JOIN public.account ON account.territory = here AND account.campaign_id = wanted.campaign_id
+      AND account.holder_id = wanted.holder_id AND account.kind = wanted.kind
+      AND account.lot_id IS NOT DISTINCT FROM wanted.lot_id
+    ORDER BY array_position('{promised,delivered,credit,held,served,carried,pool,lapsed}', account.kind), account.id
+    FOR UPDATE OF account;
 END $$;
 
-CREATE TYPE ledger_leg AS (
-  number bigint, id uuid, kind text, campaign_id uuid, minutes bigint, who text, why text, effective_at timestamptz,
-  idempotency_key text, mission_id uuid, grant_id uuid, pledge_id uuid, reverses uuid,
-  from_account_id uuid, source_kind text, source_holder_id uuid, to_account_id uuid, target_kind text, target_holder_id uuid
-);
--- One account's part in one leg: its version and balance after it.
-CREATE TYPE ledger_side AS (number bigint, account_id uuid, version bigint, balance_minutes bigint, missing_minutes bigint);
-
--- Post legs in order, all or none. All accounts are locked before anything is read of them, so that legs of two calls
--- never interleave. A key that wrote a transfer before gives that transfer, and writes nothing.
-CREATE FUNCTION post_transfers(
-  ids uuid[], leg_kinds text[], campaign_ids uuid[], sources uuid[], targets uuid[], amounts bigint[], whos text[], whys text[],
-  effective timestamptz[], keys text[], missions uuid[], grants uuid[], pledges uuid[], reversals uuid[]
-) RETURNS TABLE (transfer_id uuid, posted boolean)
+-- Write transfers with the version and the balance of both accounts after each, and move the accounts, which the caller has
+-- locked: one statement, so that the triggers see both. They recompute every figure; what does not agree is not written.
+CREATE FUNCTION write_transfers(
+  ids uuid[], kinds text[], campaign_ids uuid[], amounts bigint[], whos text[], whys text[], effective timestamptz[], keys text[],
+  missions uuid[], grants uuid[], pledges uuid[], reversals uuid[],
+  sources uuid[], from_versions bigint[], from_balances bigint[], targets uuid[], to_versions bigint[], to_balances bigint[]
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   here text := public.ledger_territory();
-  legs public.ledger_leg[];
-  known text[];
 BEGIN
-  PERFORM FROM public.account WHERE territory = here AND id = ANY(sources || targets)
-  ORDER BY array_position('{promised,delivered,credit,held,served,carried,pool,lapsed}', kind), id FOR UPDATE;
-  SELECT array_agg(ROW(u.n, u.id, u.kind, u.campaign_id, u.minutes, u.who, u.why, u.effective_at, u.key, u.mission_id,
-    u.grant_id, u.pledge_id, u.reverses, s.id, s.kind, s.holder_id, t.id, t.kind, t.holder_id)::public.ledger_leg ORDER BY u.n)
-  INTO legs
-  FROM unnest(ids, leg_kinds, campaign_ids, sources, targets, amounts, whos, whys, effective, keys, missions, grants, pledges,
-      reversals) WITH ORDINALITY
-    AS u(id, kind, campaign_id, source_id, target_id, minutes, who, why, effective_at, key, mission_id, grant_id, pledge_id,
-      reverses, n)
-  JOIN public.account s ON s.id = u.source_id AND s.territory = here AND s.campaign_id = u.campaign_id
-  JOIN public.account t ON t.id = u.target_id AND t.territory = here AND t.campaign_id = u.campaign_id;
-  IF cardinality(legs) IS DISTINCT FROM cardinality(ids) THEN
-    RAISE EXCEPTION 'a leg names an account that is not of its campaign' USING ERRCODE = 'MT004';
-  END IF;
-  SELECT array_agg(idempotency_key) INTO known FROM public.transfer WHERE idempotency_key = ANY(keys) AND territory = here;
-  IF known IS NULL THEN
-    PERFORM public.ledger_write(legs);
-    RETURN QUERY SELECT id, true FROM unnest(ids) AS id;
-    RETURN;
-  END IF;
-  PERFORM public.ledger_check_replayed(legs);
-  PERFORM public.ledger_write(array_agg(leg::public.ledger_leg ORDER BY leg.number))
-    FROM unnest(legs) AS leg WHERE leg.idempotency_key <> ALL(known) HAVING count(*) > 0;
-  RETURN QUERY SELECT transfer.id, transfer.idempotency_key <> ALL(known)
-    FROM unnest(keys) WITH ORDINALITY AS asked(key, n)
-    JOIN public.transfer ON transfer.territory = here AND transfer.idempotency_key = asked.key ORDER BY asked.n;
-END $$;
-
--- Whoever repeats a key repeats the request.
-CREATE FUNCTION ledger_check_replayed(legs ledger_leg[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  other text;
-BEGIN
-  SELECT leg.idempotency_key INTO other FROM unnest(legs) AS leg
-  JOIN public.transfer AS known ON known.territory = public.ledger_territory() AND known.idempotency_key = leg.idempotency_key
-  WHERE (known.kind, known.campaign_id, known.minutes, known.from_account_id, known.to_account_id, known.mission_id,
-      known.grant_id, known.pledge_id, known.reverses) IS DISTINCT FROM
-    (leg.kind, leg.campaign_id, leg.minutes, leg.from_account_id, leg.to_account_id, leg.mission_id,
-      leg.grant_id, leg.pledge_id, leg.reverses)
-  ORDER BY leg.number LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'the key % wrote another transfer', other USING ERRCODE = 'MT002';
-  END IF;
-END $$;
-
-CREATE FUNCTION ledger_check_flows(legs ledger_leg[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  here text := public.ledger_territory();
-  wrong public.ledger_leg;
-BEGIN
-  SELECT leg.* INTO wrong FROM unnest(legs) AS leg WHERE leg.kind <> 'reverse' AND NOT (
-    public.ledger_flow_is_allowed(leg.kind, leg.source_kind, leg.target_kind)
-    AND (leg.source_holder_id = leg.target_holder_id OR 'pool' IN (leg.source_kind, leg.target_kind)
-      OR leg.target_kind = 'lapsed')
-  ) OR leg.kind = 'reverse' AND NOT EXISTS (
-    SELECT FROM public.transfer WHERE territory = here AND id = leg.reverses AND kind <> 'reverse'
-      AND from_account_id = leg.to_account_id AND to_account_id = leg.from_account_id)
-  ORDER BY leg.number LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'no % leads from %/% to %/%', wrong.kind, wrong.source_kind, wrong.source_holder_id, wrong.target_kind,
-      wrong.target_holder_id USING ERRCODE = 'MT004';
-  END IF;
-END $$;
-
--- Reversals may come in parts; together they undo no more than was moved. Both accounts are locked, hence no other comes between.
-CREATE FUNCTION ledger_check_reversals(legs ledger_leg[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  here text := public.ledger_territory();
-  undone record;
-BEGIN
-  SELECT original.id, original.minutes, asked.minutes AS asked_minutes,
-    coalesce((SELECT sum(minutes) FROM public.transfer WHERE territory = here AND reverses = original.id), 0) AS before_minutes
-  INTO undone
-  FROM (SELECT reverses, sum(minutes) AS minutes FROM unnest(legs) WHERE reverses IS NOT NULL GROUP BY reverses) AS asked
-  JOIN public.transfer AS original ON original.territory = here AND original.id = asked.reverses
-  WHERE asked.minutes + coalesce((SELECT sum(minutes) FROM public.transfer WHERE territory = here AND reverses = original.id), 0)
-    > original.minutes
-  LIMIT 1;
-  IF FOUND THEN
-    RAISE EXCEPTION 'of % minutes, % are reversed already', undone.minutes, undone.before_minutes USING ERRCODE = 'MT005';
-  END IF;
-END $$;
-
--- Write fresh legs: running balances and versions of each account in the order of the legs, transfers, and the accounts.
-CREATE FUNCTION ledger_write(legs ledger_leg[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  here text := public.ledger_territory();
-  sources public.ledger_side[];
-  targets public.ledger_side[];
-BEGIN
-  PERFORM public.ledger_check_flows(legs);
-  IF EXISTS (SELECT FROM unnest(legs) WHERE reverses IS NOT NULL) THEN
-    PERFORM public.ledger_check_reversals(legs);
-  END IF;
-  WITH sides AS (
-    SELECT number, from_account_id AS account_id, -minutes AS minutes FROM unnest(legs)
-    UNION ALL SELECT number, to_account_id, minutes FROM unnest(legs)
-  ), running AS (
-    SELECT number, account_id, sides.minutes < 0 AS is_source, account.kind, account.version + row_number() OVER steps AS version,
-      account.balance_minutes + (sum(sides.minutes) OVER steps)::bigint AS balance_minutes
-    FROM sides JOIN public.account ON account.territory = here AND account.id = sides.account_id
-    WINDOW steps AS (PARTITION BY account_id ORDER BY number ROWS UNBOUNDED PRECEDING)
-  ), judged AS (
-    SELECT number, is_source, ROW(number, account_id, version, balance_minutes,
-      public.ledger_missing_minutes(kind, balance_minutes))::public.ledger_side AS side FROM running
-  )
-  SELECT array_agg(side ORDER BY number) FILTER (WHERE is_source), array_agg(side ORDER BY number) FILTER (WHERE NOT is_source)
-  INTO sources, targets FROM judged;
-  PERFORM public.ledger_check_bounds(sources || targets);
   WITH written AS (
-    INSERT INTO public.transfer (territory, id, campaign_id, kind, from_account_id, to_account_id, minutes, who, why,
-      effective_at, idempotency_key, mission_id, grant_id, pledge_id, reverses,
-      from_version, from_balance_minutes, to_version, to_balance_minutes)
-    SELECT here, id, campaign_id, kind, from_account_id, to_account_id, minutes, who, why, effective_at, idempotency_key,
-      mission_id, grant_id, pledge_id, reverses, from_version, from_balance_minutes, to_version, to_balance_minutes
-    FROM unnest(legs, sources, targets) AS leg(number, id, kind, campaign_id, minutes, who, why, effective_at, idempotency_key,
-      mission_id, grant_id, pledge_id, reverses, from_account_id, source_kind, source_holder_id, to_account_id, target_kind,
-      target_holder_id, from_number, from_account, from_version, from_balance_minutes, from_missing, to_number, to_account,
-      to_version, to_balance_minutes, to_missing)
+    INSERT INTO public.transfer (territory, id, campaign_id, kind, minutes, who, why, effective_at, idempotency_key, mission_id,
+      grant_id, pledge_id, reverses, from_account_id, from_version, from_balance_minutes, to_account_id, to_version,
+      to_balance_minutes)
+    SELECT here, id, campaign_id, kind, minutes, who, why, effective_at, key, mission_id, grant_id, pledge_id, reverses,
+      source, from_version, from_balance, target, to_version, to_balance
+    FROM unnest(ids, kinds, campaign_ids, amounts, whos, whys, effective, keys, missions, grants, pledges, reversals,
+        sources, from_versions, from_balances, targets, to_versions, to_balances)
+      AS w(id, kind, campaign_id, minutes, who, why, effective_at, key, mission_id, grant_id, pledge_id, reverses,
+        source, from_version, from_balance, target, to_version, to_balance)
   ), last AS (
-    SELECT DISTINCT ON (account_id) account_id, version, balance_minutes FROM unnest(sources || targets)
-    ORDER BY account_id, version DESC
+    SELECT DISTINCT ON (id) * FROM unnest(sources || targets, from_versions || to_versions, from_balances || to_balances)
+      AS w(id, version, balance_minutes)
+    ORDER BY id, version DESC
   )
   UPDATE public.account SET balance_minutes = last.balance_minutes, version = last.version
-  FROM last WHERE account.territory = here AND account.id = last.account_id;
+  FROM last WHERE account.territory = here AND account.id = last.id;
 END $$;
+"""
 
--- A bound in the way is named before the CHECK would.
-CREATE FUNCTION ledger_check_bounds(sides ledger_side[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+# What the busiest use cases load, in one call each. They run with the caller's own rights; every statement in them sees
+# what was committed before it, hence what is read after a lock is current.
+BUSY = """
+-- New pledges of open campaigns by contributors who are not archived, with their two accounts locked. What is not
+-- returned was not added: its ref is taken, or something else has to be said about it.
+CREATE FUNCTION open_promises(
+  ids uuid[], campaign_ids uuid[], refs text[], contributor_ids uuid[], minutes bigint[], notes text[]
+) RETURNS TABLE (pledge_id uuid, promised_id uuid, promised_minutes bigint, promised_version bigint,
+  pool_id uuid, pool_minutes bigint, pool_version bigint)
+LANGUAGE plpgsql AS $$
 DECLARE
-  broken public.ledger_side;
-  account public.account;
+  here text := current_setting('metis.territory');
+  added uuid[];
+  campaigns uuid[];
+  contributors uuid[];
 BEGIN
-  SELECT side.* INTO broken FROM unnest(sides) AS side WHERE side.missing_minutes IS NOT NULL ORDER BY side.number LIMIT 1;
-  IF NOT FOUND THEN RETURN; END IF;
-  SELECT * INTO STRICT account FROM public.account WHERE territory = public.ledger_territory() AND id = broken.account_id;
-  RAISE EXCEPTION 'account %/% would break its bound by % minutes', account.kind, account.holder_id, broken.missing_minutes
-    USING ERRCODE = 'MT001', DETAIL = jsonb_build_object(
-      'number', broken.number, 'campaign_id', account.campaign_id, 'kind', account.kind, 'holder_id', account.holder_id,
-      'missing_minutes', broken.missing_minutes, 'balance_minutes', account.balance_minutes)::text;
+  PERFORM FROM campaign WHERE id = ANY(campaign_ids) AND state <> 'closed' ORDER BY id FOR SHARE;
+  WITH new AS (
+    INSERT INTO pledge AS p (territory, id, campaign_id, ref, contributor_id, stated_minutes, note)
+    SELECT here, w.id, w.campaign_id, w.ref, w.contributor_id, w.minutes, w.note
+    FROM unnest(ids, campaign_ids, refs, contributor_ids, minutes, notes)
+      AS w(id, campaign_id, ref, contributor_id, minutes, note)
+    WHERE EXISTS (SELECT FROM campaign WHERE campaign.id = w.campaign_id AND state <> 'closed')
+      AND NOT EXISTS (SELECT FROM actor WHERE actor.id = w.contributor_id AND archived)
+    ORDER BY w.campaign_id, w.ref ON CONFLICT DO NOTHING RETURNING p.id, p.campaign_id, p.contributor_id
+  )
+  SELECT array_agg(new.id), array_agg(new.campaign_id), array_agg(new.contributor_id)
+  INTO added, campaigns, contributors FROM new;
+  RETURN QUERY
+    WITH accounts AS MATERIALIZED (
+      SELECT * FROM open_accounts(campaigns || campaigns,
+        array_fill('promised'::text, ARRAY[cardinality(added)]) || array_fill('pool'::text, ARRAY[cardinality(added)]),
+        contributors || campaigns, array_fill(NULL::uuid, ARRAY[2 * cardinality(added)]))
+    )
+    SELECT w.id, promised.id, promised.balance_minutes, promised.version, pool.id, pool.balance_minutes, pool.version
+    FROM unnest(added, campaigns, contributors) AS w(id, campaign_id, contributor_id)
+    JOIN accounts promised ON promised.kind = 'promised' AND promised.campaign_id = w.campaign_id
+      AND promised.holder_id = w.contributor_id
+    JOIN accounts pool ON pool.kind = 'pool' AND pool.campaign_id = w.campaign_id;
 END $$;
 """
 
@@ -417,17 +324,81 @@ END $$;
 CREATE FUNCTION ledger_check_transfers() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  wrong uuid;
+  wrong record;
 BEGIN
-  SELECT written.id INTO wrong FROM written
-  JOIN public.account AS source ON (source.territory, source.id) = (written.territory, written.from_account_id)
-  JOIN public.account AS target ON (target.territory, target.id) = (written.territory, written.to_account_id)
-  WHERE source.version < written.from_version OR target.version < written.to_version
-    OR source.campaign_id <> written.campaign_id OR target.campaign_id <> written.campaign_id LIMIT 1;
+  SELECT written.*, source.kind AS source_kind, source.holder_id AS source_holder, target.kind AS target_kind,
+    target.holder_id AS target_holder,
+    (source.version >= written.from_version AND target.version >= written.to_version
+      AND source.campaign_id = written.campaign_id AND target.campaign_id = written.campaign_id) IS TRUE AS moves,
+    public.ledger_missing_minutes(source.kind, written.from_balance_minutes) AS source_missing,
+    public.ledger_missing_minutes(target.kind, written.to_balance_minutes) AS target_missing
+  INTO wrong FROM written
+  LEFT JOIN public.account AS source ON source.id = written.from_account_id AND source.territory = written.territory
+  LEFT JOIN public.account AS target ON target.id = written.to_account_id AND target.territory = written.territory
+  WHERE (source.version >= written.from_version AND target.version >= written.to_version
+      AND source.campaign_id = written.campaign_id AND target.campaign_id = written.campaign_id) IS NOT TRUE
+    OR public.ledger_missing_minutes(source.kind, written.from_balance_minutes) IS NOT NULL
+    OR public.ledger_missing_minutes(target.kind, written.to_balance_minutes) IS NOT NULL
+    OR (written.kind <> 'reverse' AND NOT (public.ledger_flow_is_allowed(written.kind, source.kind, target.kind)
+      AND (source.holder_id = target.holder_id OR 'pool' IN (source.kind, target.kind) OR target.kind = 'lapsed')))
+  ORDER BY written.id LIMIT 1;
   IF FOUND THEN
-    RAISE EXCEPTION 'transfer % moves no account', wrong USING ERRCODE = 'MT003';
+    IF NOT wrong.moves THEN
+      RAISE EXCEPTION 'transfer % moves no account', wrong.id USING ERRCODE = 'MT003';
+    ELSIF coalesce(wrong.source_missing, wrong.target_missing) IS NOT NULL THEN
+      RAISE EXCEPTION 'transfer % breaks a bound by % minutes', wrong.id, coalesce(wrong.source_missing, wrong.target_missing)
+        USING ERRCODE = 'MT001', DETAIL = jsonb_build_object('campaign_id', wrong.campaign_id,
+          'kind', CASE WHEN wrong.source_missing IS NULL THEN wrong.target_kind ELSE wrong.source_kind END,
+          'holder_id', CASE WHEN wrong.source_missing IS NULL THEN wrong.target_holder ELSE wrong.source_holder END,
+          'missing_minutes', coalesce(wrong.source_missing, wrong.target_missing))::text;
+    END IF;
+    RAISE EXCEPTION 'no % leads from %/% to %/%', wrong.kind, wrong.source_kind, wrong.source_holder, wrong.target_kind,
+      wrong.target_holder USING ERRCODE = 'MT004';
   END IF;
+  PERFORM public.ledger_check_links(array_agg(DISTINCT written.mission_id), array_agg(DISTINCT written.pledge_id),
+    array_agg(DISTINCT written.grant_id), max(written.territory)) FROM written;
+  PERFORM public.ledger_check_reversals(array_agg(written.id)) FROM written WHERE written.kind = 'reverse' HAVING count(*) > 0;
   RETURN NULL;
+END $$;
+
+-- A transfer names what is there.
+CREATE FUNCTION ledger_check_links(missions uuid[], pledges uuid[], grants uuid[], here text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF (SELECT count(*) FROM public.hold WHERE territory = here AND mission_id = ANY(missions))
+      <> cardinality(array_remove(missions, NULL))
+    OR (SELECT count(*) FROM public.pledge WHERE territory = here AND id = ANY(pledges))
+      <> cardinality(array_remove(pledges, NULL))
+    OR (SELECT count(*) FROM public.signed_grant WHERE territory = here AND id = ANY(grants))
+      <> cardinality(array_remove(grants, NULL))
+  THEN
+    RAISE EXCEPTION 'a transfer names a mission, a pledge or a grant that is not there' USING ERRCODE = 'MT003';
+  END IF;
+END $$;
+
+-- A reversal is the opposite of what it names; those of one transfer undo no more than it moved. Both its accounts are
+-- locked by whoever writes, hence no other comes between.
+CREATE FUNCTION ledger_check_reversals(ids uuid[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  here text := public.ledger_territory();
+  undone record;
+BEGIN
+  PERFORM FROM public.transfer AS undoing
+  LEFT JOIN public.transfer AS original ON original.id = undoing.reverses AND original.territory = undoing.territory
+  WHERE undoing.id = ANY(ids) AND undoing.territory = here AND (original.kind <> 'reverse'
+    AND original.from_account_id = undoing.to_account_id AND original.to_account_id = undoing.from_account_id) IS NOT TRUE;
+  IF FOUND THEN
+    RAISE EXCEPTION 'a reversal leads back over the accounts of a transfer that it names' USING ERRCODE = 'MT004';
+  END IF;
+  SELECT original.minutes, sum(part.minutes) AS asked_minutes INTO undone FROM public.transfer AS original
+  JOIN public.transfer AS part ON part.reverses = original.id AND part.territory = original.territory
+  WHERE original.territory = here AND original.id IN (
+    SELECT reverses FROM public.transfer WHERE id = ANY(ids) AND territory = here)
+  GROUP BY original.id, original.minutes HAVING sum(part.minutes) > original.minutes LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION '% minutes were moved, % would be undone', undone.minutes, undone.asked_minutes USING ERRCODE = 'MT005';
+  END IF;
 END $$;
 
 CREATE FUNCTION ledger_check_new_accounts() RETURNS trigger
@@ -452,21 +423,20 @@ CREATE TRIGGER lot_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON lot
 """
 
 ROLE = runtime_role("credits")
-OWN = """ledger_flow_is_allowed(text, text, text), ledger_missing_minutes(text, bigint), lock_accounts(uuid[], text[], uuid[]),
-  open_accounts(uuid[], text[], uuid[], uuid[]), ledger_check_replayed(ledger_leg[]), ledger_check_flows(ledger_leg[]),
-  ledger_check_reversals(ledger_leg[]), ledger_write(ledger_leg[]), ledger_check_bounds(ledger_side[])"""
-POST = """post_transfers(uuid[], text[], uuid[], uuid[], uuid[], bigint[], text[], text[], timestamptz[], text[],
-  uuid[], uuid[], uuid[], uuid[])"""
+FOR_ALL = """lock_accounts(uuid[], text[], uuid[]), open_accounts(uuid[], text[], uuid[], uuid[]),
+  write_transfers(uuid[], text[], uuid[], bigint[], text[], text[], timestamptz[], text[], uuid[], uuid[], uuid[], uuid[],
+    uuid[], bigint[], bigint[], uuid[], bigint[], bigint[])"""
+OWN = """ledger_flow_is_allowed(text, text, text), ledger_missing_minutes(text, bigint),
+  ledger_check_links(uuid[], uuid[], uuid[], text), ledger_check_reversals(uuid[])"""
 PRIVILEGES = f"""
-REVOKE ALL ON FUNCTION {OWN}, {POST} FROM PUBLIC;
+REVOKE ALL ON FUNCTION {OWN}, {FOR_ALL} FROM PUBLIC;
 DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{ROLE}') THEN
     REVOKE ALL ON account, transfer, entry FROM "{ROLE}";
     GRANT SELECT ON account, transfer, entry TO "{ROLE}";
     REVOKE UPDATE, DELETE, TRUNCATE ON lot FROM "{ROLE}";
-    REVOKE DELETE, TRUNCATE ON hold_part, hold FROM "{ROLE}";
-    GRANT EXECUTE ON FUNCTION lock_accounts(uuid[], text[], uuid[]), open_accounts(uuid[], text[], uuid[], uuid[]), {POST}
-      TO "{ROLE}";
+    REVOKE DELETE, TRUNCATE ON campaign, pledge, hold, hold_part FROM "{ROLE}";
+    GRANT EXECUTE ON FUNCTION {FOR_ALL} TO "{ROLE}";
   END IF;
 END $$;
 """
@@ -483,6 +453,6 @@ def upgrade() -> None:
     execute_script(op, CARRY_OVER_OLD_ROWS)
     execute_script(op, "".join(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY;" for table in forced if table != "entry"))
     execute_script(op, CONSTRAINTS)
-    execute_script(op, FUNCTIONS)
+    execute_script(op, FUNCTIONS + BUSY)
     execute_script(op, TRIGGERS)
     execute_script(op, PRIVILEGES)
