@@ -43,12 +43,12 @@ def allow(scope: str, *roles: Role) -> dict[str, Any]:
     return {"openapi_extra": {"x-scope": scope, "x-roles": sorted(roles)}}
 
 
-def make_router(tag: str) -> APIRouter:
-    """A router whose routes live under a territory and run as one transaction each."""
+def make_router(tag: str, *, route_class: "type[MetisRoute] | None" = None) -> APIRouter:
+    """A router whose routes live under a territory and run as one transaction each (unless they are `CallerRoute`s)."""
     return APIRouter(
         prefix="/v1/territories/{territory}",
         tags=[tag],
-        route_class=MetisRoute,
+        route_class=route_class or MetisRoute,
         dependencies=[Depends(_document_territory), Depends(_document_idempotency_key)],
         responses={
             status: {"description": text, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
@@ -81,6 +81,25 @@ class MetisRoute(APIRoute):
                 if key is None or request.method not in WRITES:
                     return await run(request)
                 return await _answer_once(request, work, run, key=key)
+
+        return handle
+
+
+class CallerRoute(MetisRoute):
+    """Authorises, and leaves the transaction to the use case, which may share one among many requests.
+
+    What such a route writes bears a key of its own (a mission's id), so that repeating it gives the same answer; it needs
+    no stored one.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        run = APIRoute.get_route_handler(self)
+
+        async def handle(request: Request) -> Response:
+            request.state.caller = caller = authorise(request, scope=self.scope, roles=self.roles)
+            log_territory.set(caller.territory)
+            trace.get_current_span().set_attribute("metis.territory", caller.territory)
+            return await run(request)
 
         return handle
 
@@ -168,6 +187,14 @@ async def _current_work(request: Request) -> Work:
 
 
 InWork = Annotated[Work, Depends(_current_work)]
+
+
+async def _current_caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+ByCaller = Annotated[Caller, Depends(_current_caller)]
 
 
 async def _version_to_edit(

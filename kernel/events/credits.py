@@ -77,6 +77,7 @@ class CreditReserved(Event):
     association_id: UUID
     contributor_id: UUID
     minutes: int
+    direct: bool = False  # asked for over HTTP, of a mission that matching does not know
 
 
 class ReservationRefused(Event):
@@ -89,6 +90,7 @@ class ReservationRefused(Event):
     code: str  # not-enough-credit | pledge-exhausted | campaign-not-open | association-not-on-panel
     reason: str  # a French sentence for people: what lacks, and what would help
     missing_minutes: int
+    direct: bool = False  # asked for over HTTP, of a mission that matching does not know
 
 
 class CreditReleased(Event):
@@ -113,6 +115,7 @@ class MissionSettled(Event):
     contributor_id: UUID
     served_minutes: int
     released_minutes: int
+    direct: bool = False  # asked for over HTTP, of a mission that matching does not know
 
 
 class SettlementRefused(Event):
@@ -124,6 +127,7 @@ class SettlementRefused(Event):
     association_id: UUID
     code: str
     reason: str
+    direct: bool = False  # asked for over HTTP, of a mission that matching does not know
 
 
 class CreditExpiring(Event):

@@ -1,4 +1,7 @@
-"""What matching does on which event. Each is harmless when repeated, or told in another order across subjects."""
+"""What matching does on which event. Each is harmless when repeated, or told in another order across subjects.
+
+Credit that was asked for directly, over HTTP, is of missions that another platform keeps.
+"""
 
 from kernel.bus.consumer import Handlers
 from kernel.events.credits import (
@@ -50,19 +53,23 @@ async def on_campaign_closed(work: Work, event: CampaignClosed) -> None:
 
 @handlers.on(CreditReserved)
 async def on_credit_reserved(work: Work, event: CreditReserved) -> None:
-    await saga.record_reservation(work, event.mission_id)
+    if not event.direct:
+        await saga.record_reservation(work, event.mission_id)
 
 
 @handlers.on(ReservationRefused)
 async def on_reservation_refused(work: Work, event: ReservationRefused) -> None:
-    await saga.record_refusal(work, event.mission_id, event.reason)
+    if not event.direct:
+        await saga.record_refusal(work, event.mission_id, event.reason)
 
 
 @handlers.on(MissionSettled)
 async def on_mission_settled(work: Work, event: MissionSettled) -> None:
-    await saga.record_settlement(work, event.mission_id, served_minutes=event.served_minutes)
+    if not event.direct:
+        await saga.record_settlement(work, event.mission_id, served_minutes=event.served_minutes)
 
 
 @handlers.on(SettlementRefused)
 async def on_settlement_refused(work: Work, event: SettlementRefused) -> None:
-    await saga.record_settlement_refusal(work, event.mission_id, event.reason)
+    if not event.direct:
+        await saga.record_settlement_refusal(work, event.mission_id, event.reason)

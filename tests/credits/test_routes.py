@@ -1,6 +1,6 @@
 """The credits service over HTTP: who may do what, the shapes, and a campaign from draft to statement."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -24,11 +24,6 @@ CAMPAIGN = {
     "step_minutes": 15,
     "expiry": "return",
 }
-
-
-@pytest.fixture
-def app(make_app: Callable[..., FastAPI]) -> FastAPI:
-    return make_app("credits")
 
 
 @pytest.fixture

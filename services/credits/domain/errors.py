@@ -36,6 +36,18 @@ class NotEnoughCredit(Refused):
         )
 
 
+class HoldRefused(Refused):
+    """A mission's reservation or settlement was refused; the refusal is kept and was told."""
+
+    code: ClassVar[str] = "hold-refused"
+    title: ClassVar[str] = "The mission cannot be paid for like this"
+
+    @classmethod
+    def because(cls, *, reason_code: str, reason: str, missing_minutes: int) -> "HoldRefused":
+        """`reason` is French, for people; `reason_code` is stable, for programs."""
+        return cls(reason, reason_code=reason_code, missing_minutes=missing_minutes)
+
+
 class PledgeCommitted(Refused):
     code: ClassVar[str] = "pledge-committed"
     title: ClassVar[str] = "The promised minutes are set aside for missions"

@@ -42,6 +42,7 @@ _LIST_SETTLED = """
 SELECT mission_id, idempotency_key, minutes FROM transfer
 WHERE mission_id = ANY($1) AND kind = 'deliver'
 """
+_LIST_REFUSALS = "SELECT * FROM refusal WHERE mission_id = ANY($1) AND subject = 'reservation'"
 _SAVE_HOLDS = """
 UPDATE hold SET state = saved.state, served_minutes = saved.served_minutes, changed_at = $4
 FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS saved(mission_id, state, served_minutes)
@@ -155,6 +156,12 @@ async def list_settled(work: Work, mission_ids: Collection[UUID]) -> dict[str, i
     """Minutes by the key under which they were delivered."""
     rows = await work.driver.fetch(_LIST_SETTLED, list(mission_ids))
     return {row["idempotency_key"]: row["minutes"] for row in rows}
+
+
+async def list_refusals(work: Work, mission_ids: Sequence[UUID]) -> dict[UUID, Refusal]:
+    """Why these reservations were refused."""
+    rows = await work.driver.fetch(_LIST_REFUSALS, mission_ids)
+    return {row["mission_id"]: Refusal(row["code"], row["reason"], row["missing_minutes"]) for row in rows}
 
 
 async def save_holds(work: Work, holds: Sequence[Hold]) -> None:

@@ -14,7 +14,7 @@ from kernel.clock import local_date
 from kernel.events.matching import MissionAgreed, MissionCancelled, MissionValidated
 from kernel.work import Work
 from services.credits.domain import journal as journals
-from services.credits.domain.errors import MetisError, MissionUnknown, TransferKeyReused
+from services.credits.domain.errors import MetisError, MissionUnknown, NotFound, TransferKeyReused
 from services.credits.domain.holds import (
     Hold,
     HoldState,
@@ -46,11 +46,11 @@ class Reservation:
 
 @dataclass(frozen=True)
 class Release:
-    """A mission was called off: give its hold back."""
+    """A mission was called off: give its hold back. Without its association, it must have been agreed before."""
 
     mission_id: UUID
     campaign_id: UUID
-    association_id: UUID
+    association_id: UUID | None
     reason: str
 
 
@@ -119,6 +119,7 @@ class _Desk:
     seats: set[tuple[UUID, UUID]]
     committed: dict[tuple[UUID, UUID], int]
     settled: dict[str, int]
+    refusals: dict[UUID, Refusal]
     changed: dict[UUID, Hold] = field(default_factory=dict)
     refused: list[tuple[Refusal, str, Hold, int, str]] = field(default_factory=list)
 
@@ -158,7 +159,10 @@ async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
     seats = await store.list_seats(work, reserving) if reserving else set()
     committed = await store.sum_committed_minutes(work, reserving) if reserving else {}
     settling = [command.mission_id for command in commands if isinstance(command, Settlement) and command.mission_id in holds]
-    return _Desk(journal, holds, new, seats, committed, await store.list_settled(work, settling) if settling else {})
+    settled = await store.list_settled(work, settling) if settling else {}
+    refused = [hold.mission_id for hold in holds.values() if hold.state is HoldState.REFUSED]
+    refusals = await store.list_refusals(work, refused) if refused else {}
+    return _Desk(journal, holds, new, seats, committed, settled, refusals)
 
 
 def _first_hold(command: Command) -> Hold | None:
@@ -168,12 +172,15 @@ def _first_hold(command: Command) -> Hold | None:
             command.mission_id, command.campaign_id, command.association_id, command.contributor_id,
             command.minutes, 0, command.ends_on, HoldState.ASKED,
         )  # fmt: skip
-    if isinstance(command, Release):
+    if isinstance(command, Release) and command.association_id is not None:
         return Hold(command.mission_id, command.campaign_id, command.association_id, None, 0, 0, None, HoldState.CANCELLED)
     return None
 
 
 def _decide(desk: _Desk, work: Work, command: Command) -> Answer | MetisError:
+    hold = desk.holds.get(command.mission_id)
+    if hold is not None and hold.campaign_id != command.campaign_id:
+        return NotFound(f"Mission {command.mission_id} is none of campaign {command.campaign_id}.")
     try:
         if isinstance(command, Reservation):
             return _reserve(desk, work, command)
@@ -188,7 +195,8 @@ def _reserve(desk: _Desk, work: Work, command: Reservation) -> Answer:
     require_minutes(command.minutes, least=1)
     hold = desk.holds[command.mission_id]
     if hold.state is not HoldState.ASKED:
-        return Answer(hold, is_new=False)
+        _require_same(hold, command)
+        return Answer(hold, desk.refusals.get(hold.mission_id), is_new=False)
     refusal = decide_reservation(_means_of(desk, hold), asked_minutes=hold.minutes, today=local_date(work.now))
     if refusal is not None:
         refused = desk.save(replace(hold, state=HoldState.REFUSED))
@@ -199,6 +207,13 @@ def _reserve(desk: _Desk, work: Work, command: Reservation) -> Answer:
     desk.committed[pair] = desk.committed.get(pair, 0) + held.minutes
     telling.tell_reserved(work, held, contributor_id=command.contributor_id)
     return Answer(held)
+
+
+def _require_same(hold: Hold, command: Reservation) -> None:
+    """A mission is agreed once. A mark of a cancellation that came first knows nothing of it."""
+    asked = (command.association_id, command.contributor_id, command.minutes)
+    if hold.contributor_id is not None and asked != (hold.association_id, hold.contributor_id, hold.minutes):
+        raise TransferKeyReused(f"Mission {hold.mission_id} was agreed with other parties or minutes; name another mission.")
 
 
 def _means_of(desk: _Desk, hold: Hold) -> Means:
@@ -217,7 +232,9 @@ def _means_of(desk: _Desk, hold: Hold) -> Means:
 
 
 def _release(desk: _Desk, work: Work, command: Release) -> Answer:
-    hold = desk.holds[command.mission_id]
+    hold = desk.holds.get(command.mission_id)
+    if hold is None:
+        raise MissionUnknown(f"Mission {command.mission_id} was never agreed here; there is nothing to release.")
     if hold.state is not HoldState.HELD:
         return Answer(hold, is_new=command.mission_id in desk.new)
     return Answer(_release_hold(desk, work, hold, reason=command.reason))

@@ -24,6 +24,7 @@ def tell_reserved(work: Work, hold: Hold, *, contributor_id: UUID) -> None:
             association_id=hold.association_id,
             contributor_id=contributor_id,
             minutes=hold.minutes,
+            direct=work.message is None,
         ),
         subject=hold.mission_id,
     )
@@ -38,6 +39,7 @@ def tell_reservation_refused(work: Work, hold: Hold, refusal: Refusal) -> None:
             code=refusal.code,
             reason=refusal.reason,
             missing_minutes=refusal.missing_minutes,
+            direct=work.message is None,
         ),
         subject=hold.mission_id,
     )
@@ -66,6 +68,7 @@ def tell_settled(work: Work, hold: Hold, *, released_minutes: int) -> None:
             contributor_id=hold.contributor_id,
             served_minutes=hold.served_minutes,
             released_minutes=released_minutes,
+            direct=work.message is None,
         ),
         subject=hold.mission_id,
     )
@@ -79,6 +82,7 @@ def tell_settlement_refused(work: Work, hold: Hold, refusal: Refusal) -> None:
             association_id=hold.association_id,
             code=refusal.code,
             reason=refusal.reason,
+            direct=work.message is None,
         ),
         subject=hold.mission_id,
     )

@@ -1,0 +1,150 @@
+"""Holds for missions that another platform keeps, over HTTP: many callers in one transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+
+from kernel.auth import Role
+from kernel.database import Database
+from kernel.events.credits import CreditReserved, MissionSettled, ReservationRefused
+from kernel.ids import new_id
+from services.credits.domain.ledger import AccountKind
+from tests.builders.credits import Scene
+from tests.support.clients import client_for, make_caller
+
+
+@pytest.fixture
+async def partner(app: FastAPI, territory: str) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_for(app, make_caller(territory, Role.PARTNER)) as client:
+        yield client
+
+
+@pytest.fixture
+async def scene(database: Database, territory: str) -> Scene:
+    found = Scene(database, territory)
+    await found.start()
+    return found
+
+
+def make_body(association: UUID, contributor: UUID, *, minutes: int = 60, mission_id: UUID | None = None) -> dict[str, Any]:
+    return {
+        "mission_id": str(mission_id or new_id()),
+        "association_id": str(association),
+        "contributor_id": str(contributor),
+        "minutes": minutes,
+        "ends_on": "2199-06-30",
+    }
+
+
+async def hold(partner: httpx2.AsyncClient, scene: Scene, body: dict[str, Any]) -> httpx2.Response:
+    return await partner.post(f"/campaigns/{scene.campaign_id}/holds", json=body)
+
+
+@pytest.fixture
+async def funded(scene: Scene) -> tuple[UUID, UUID]:
+    """Of a campaign that lasts: the routes read the real clock."""
+    await scene.start(ends_on=date(2199, 12, 31))
+    return await scene.fund(credit=600)
+
+
+class TestPostHold:
+    async def test_sets_credit_aside_once_however_often_it_is_asked(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded)
+        first, second = await hold(partner, scene, body), await hold(partner, scene, body)
+        assert (first.status_code, second.status_code) == (201, 200)
+        assert (first.json()["state"], first.json()["held_minutes"]) == ("held", 60)
+        assert second.json() == first.json() | {"is_new": False}
+        assert await scene.balance(AccountKind.HELD, funded[0]) == 60
+        assert [event.direct for event in await scene.published(CreditReserved)] == [True]
+
+    async def test_refuses_with_the_reason_and_again_with_the_same(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded, minutes=660)
+        answers = [await hold(partner, scene, body) for _ in range(2)]
+        for answer in answers:
+            assert answer.status_code == 409
+            assert (answer.json()["reason_code"], answer.json()["missing_minutes"]) == ("not-enough-credit", 60)
+        assert len(await scene.published(ReservationRefused)) == 1
+
+    async def test_refuses_the_same_mission_with_other_minutes(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded)
+        await hold(partner, scene, body)
+        answer = await hold(partner, scene, body | {"minutes": 75})
+        assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (409, "transfer-key-reused")
+
+    async def test_many_at_once_never_take_more_than_there_is(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        answers = await asyncio.gather(*(hold(partner, scene, make_body(*funded)) for _ in range(24)))
+        assert sorted(answer.status_code for answer in answers) == [201] * 10 + [409] * 14
+        assert (await scene.balance(AccountKind.CREDIT, funded[0]), (await scene.books()).sum_minutes) == (0, 0)
+
+    async def test_is_not_for_everybody(self, app: FastAPI, territory: str, scene: Scene) -> None:
+        async with client_for(app, make_caller(territory, Role.ASSOCIATION)) as association:
+            assert (await hold(association, scene, make_body(new_id(), new_id()))).status_code == 403
+
+
+class TestSettlement:
+    async def test_in_parts_each_once_and_the_last_gives_the_rest_back(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded, minutes=120)
+        await hold(partner, scene, body)
+        url = f"/campaigns/{scene.campaign_id}/holds/{body['mission_id']}/settlements"
+        for _ in range(2):
+            part = await partner.post(url, json={"minutes": 45, "part": "may", "is_final": False})
+            assert (part.status_code, part.json()["served_minutes"], part.json()["held_minutes"]) == (200, 45, 75)
+        other = await partner.post(url, json={"minutes": 30, "part": "may", "is_final": False})
+        assert other.json()["type"].rpartition("/")[2] == "transfer-key-reused"
+        last = await partner.post(url, json={"minutes": 30, "part": "june"})
+        assert (last.json()["state"], last.json()["served_minutes"]) == ("settled", 75)
+        books = (await scene.books()).by_kind
+        assert (books["served"], books["held"], books["credit"], books["delivered"]) == (75, 0, 525, -75)
+        (settled,) = await scene.published(MissionSettled)
+        assert (settled.served_minutes, settled.released_minutes, settled.direct) == (75, 45, True)
+
+    async def test_refuses_more_than_is_held(self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]) -> None:
+        body = make_body(*funded)
+        await hold(partner, scene, body)
+        url = f"/campaigns/{scene.campaign_id}/holds/{body['mission_id']}/settlements"
+        answer = await partner.post(url, json={"minutes": 75})
+        assert (answer.status_code, answer.json()["reason_code"]) == (409, "more-than-held")
+
+    async def test_knows_only_missions_of_its_campaign(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded)
+        await hold(partner, scene, body)
+        for campaign, mission in ((new_id(), body["mission_id"]), (scene.campaign_id, new_id())):
+            answer = await partner.post(f"/campaigns/{campaign}/holds/{mission}/settlements", json={"minutes": 15})
+            assert answer.status_code in {404, 409}
+
+
+class TestRelease:
+    async def test_gives_back_what_is_held_and_leaves_what_was_served(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded, minutes=120)
+        await hold(partner, scene, body)
+        url = f"/campaigns/{scene.campaign_id}/holds/{body['mission_id']}"
+        await partner.post(f"{url}/settlements", json={"minutes": 45, "part": "may", "is_final": False})
+        for _ in range(2):
+            answer = await partner.post(f"{url}/release", json={"reason": "Le local est fermé"})
+            assert (answer.status_code, answer.json()["state"], answer.json()["served_minutes"]) == (200, "settled", 45)
+        assert await scene.balance(AccountKind.CREDIT, funded[0]) == 555
+
+    async def test_of_an_unknown_mission_leaves_no_mark(self, partner: httpx2.AsyncClient, scene: Scene) -> None:
+        url = f"/campaigns/{scene.campaign_id}/holds/{new_id()}/release"
+        assert (await partner.post(url, json={"reason": "Le local est fermé"})).status_code == 409
+        assert await scene.fetch("SELECT * FROM hold") == []
