@@ -30,6 +30,7 @@ from services.credits.store import ledger
 from services.credits.store import missions as store
 from services.credits.use_cases import telling
 from services.credits.use_cases.combiner import Alone
+from services.credits.use_cases.conventions import find_settlement_obstacles
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class _Desk:
     seats: set[tuple[UUID, UUID]]
     committed: dict[tuple[UUID, UUID], int]
     settled: dict[str, int]
+    obstacles: dict[UUID, Refusal]  # missions of which no minute may be settled yet
     changed: dict[UUID, Hold] = field(default_factory=dict)
     refused: list[tuple[Refusal, str, Hold, int, str]] = field(default_factory=list)
 
@@ -158,7 +160,9 @@ async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
     seats = await store.list_seats(work, reserving) if reserving else set()
     committed = await store.sum_committed_minutes(work, reserving) if reserving else {}
     settling = [command.mission_id for command in commands if isinstance(command, Settlement) and command.mission_id in holds]
-    return _Desk(journal, holds, new, seats, committed, await store.list_settled(work, settling) if settling else {})
+    settled = await store.list_settled(work, settling) if settling else {}
+    obstacles = await find_settlement_obstacles(work, [holds[mission_id] for mission_id in settling], found)
+    return _Desk(journal, holds, new, seats, committed, settled, obstacles)
 
 
 def _first_hold(command: Command) -> Hold | None:
@@ -242,6 +246,8 @@ def _settle(desk: _Desk, work: Work, command: Settlement) -> Answer:
     if (before := _find_settled(desk, command)) is not None:
         return Answer(hold, is_new=before)
     refusal = decide_settlement(hold, served_minutes=command.minutes)
+    if command.minutes:
+        refusal = refusal or desk.obstacles.get(hold.mission_id)
     if refusal is not None:
         telling.tell_settlement_refused(work, hold, refusal)
         return desk.refuse(work, refusal, hold, subject="settlement", minutes=command.minutes)
