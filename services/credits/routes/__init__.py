@@ -1,5 +1,6 @@
 """The HTTP routes of the credits service."""
 
-from services.credits.routes import campaigns, grants, ledger, pledges, statements
+from services.credits.routes import campaigns, conventions, grants, ledger, pledges, receipts, statements, valuations
 
 routers = [campaigns.router, pledges.router, grants.router, ledger.router, statements.router]
+routers += [conventions.router, valuations.router, receipts.router]
