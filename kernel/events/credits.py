@@ -167,9 +167,9 @@ class ReceiptIssued(Event):
     event_type: ClassVar[str] = "credits.receipt_issued.v1"
     public: ClassVar[bool] = False  # between donor and beneficiary
     receipt_id: UUID
-    beneficiary_id: UUID
-    donor_id: UUID
-    label: str
+    association_id: UUID
+    contributor_id: UUID
+    label: str  # year and number, as 2026-0007
     replaces: UUID | None
 
 

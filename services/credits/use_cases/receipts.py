@@ -101,7 +101,9 @@ async def _issue(
     covered = [(gift.mission_id, gift.valuation_version, before) for gift, before in zip(gifts, follows, strict=True)]
     await store.add_covered(work, receipt_id, covered)
     work.publish(
-        ReceiptIssued(receipt_id=receipt_id, beneficiary_id=beneficiary_id, donor_id=donor_id, label=label, replaces=replaces),
+        ReceiptIssued(
+            receipt_id=receipt_id, association_id=beneficiary_id, contributor_id=donor_id, label=label, replaces=replaces
+        ),
         subject=receipt_id,
     )
     return receipt_id
