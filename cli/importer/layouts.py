@@ -79,6 +79,7 @@ def _campaigns(day: v.Reader) -> Layout:
         Column("valeur_heure_euros", v.cents, "hour_value_cents", required=True),
         Column("pas_minutes", v.whole(1, 1440), "step_minutes"),
         Column("expiration", v.one_of(EXPIRIES), "expiry"),
+        Column("conventions_obligatoires", v.boolean, "conventions_required"),
     )
     return Layout(
         "campagne", ("ref",), columns, lambda row: (f"/campaigns/refs/{row['ref']}", _fields(columns, row)), defines=CAMPAIGN

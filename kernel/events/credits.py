@@ -130,6 +130,53 @@ class SettlementRefused(Event):
     direct: bool = False  # asked for over HTTP, of a mission that matching does not know
 
 
+class ConventionDrafted(Event):
+    """A version of the mission's convention awaits acceptance by all three sides. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.convention_drafted.v1"
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    contributor_id: UUID
+    version: int
+
+
+class ConventionConcluded(Event):
+    """Association, contributor and town accepted the same version. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.convention_concluded.v1"
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    contributor_id: UUID
+    version: int
+
+
+class MissionValued(Event):
+    """The donor said what the served minutes cost it, or corrected that; no figure is told. Subject: the mission's id."""
+
+    event_type: ClassVar[str] = "credits.mission_valued.v1"
+    public: ClassVar[bool] = False  # a donor's own affair
+    mission_id: UUID
+    campaign_id: UUID
+    association_id: UUID
+    contributor_id: UUID
+    version: int
+    minutes: int
+
+
+class ReceiptIssued(Event):
+    """The beneficiary issued a receipt; its amount is not told. Subject: the receipt's id."""
+
+    event_type: ClassVar[str] = "credits.receipt_issued.v1"
+    public: ClassVar[bool] = False  # between donor and beneficiary
+    receipt_id: UUID
+    association_id: UUID
+    contributor_id: UUID
+    label: str  # year and number, as 2026-0007
+    replaces: UUID | None
+
+
 class CreditExpiring(Event):
     """Unspent credit will expire soon (30 days, then 7 days before). Subject: the campaign's id."""
 

@@ -1,6 +1,7 @@
 """The tables as SQLAlchemy sees them; migrations/ creates them, with the rules that PostgreSQL holds."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, MetaData, SmallInteger, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
 from kernel.tables import add_kernel_tables, id_column, instant_column, territory_column
 
@@ -40,6 +41,7 @@ campaign = Table(
     Column("compensation_permille", Integer, nullable=False),
     Column("hour_value_cents", Integer, nullable=False),
     Column("expiry", Text, nullable=False),
+    Column("conventions_required", Boolean, nullable=False),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
     instant_column("opened_at", nullable=True),
@@ -213,4 +215,107 @@ entry = Table(
     Column("minutes", BigInteger, nullable=False),
     Column("balance_after_minutes", BigInteger, nullable=False),
     instant_column("recorded_at"),
+)  # fmt: skip
+
+# Conventions, valuations and receipts: append-only but for `party` and the counter.
+party = Table(
+    "party", metadata,
+    territory_column(), id_column("actor_id"),
+    Column("version", Integer, nullable=False),
+    Column("legal_form", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("representative_function", Text, nullable=False),
+    Column("siren", Text),
+    Column("rna", Text),
+    Column("object", Text),
+    Column("category", Text),
+    Column("written_by", Text, nullable=False),
+    instant_column("written_at"),
+)  # fmt: skip
+
+convention = Table(
+    "convention", metadata,
+    territory_column(), id_column("mission_id"),
+    Column("version", Integer, primary_key=True),
+    Column("template", SmallInteger, nullable=False),
+    Column("content", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("drafted_by", Text, nullable=False),
+    instant_column("drafted_at"),
+)  # fmt: skip
+
+convention_acceptance = Table(
+    "convention_acceptance", metadata,
+    territory_column(), id_column("mission_id"),
+    Column("version", Integer, primary_key=True),
+    Column("side", Text, primary_key=True),
+    Column("accepted_by", Text, nullable=False),
+    Column("actor_id", Uuid),
+    instant_column("accepted_at"),
+)  # fmt: skip
+
+valuation = Table(
+    "valuation", metadata,
+    territory_column(), id_column("mission_id"),
+    Column("version", Integer, primary_key=True),
+    Column("from_day", Date, nullable=False),
+    Column("to_day", Date, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("retained_cents", BigInteger, nullable=False),
+    Column("lines", JSONB, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("law_year", Integer, nullable=False),
+    Column("reason", Text),
+    Column("valued_by", Text, nullable=False),
+    instant_column("valued_at"),
+)  # fmt: skip
+
+valuation_consent = Table(
+    "valuation_consent", metadata,
+    territory_column(), id_column("mission_id"),
+    Column("version", Integer, primary_key=True),
+    Column("share_with_town", Boolean, nullable=False),
+    Column("said_by", Text, nullable=False),
+    instant_column("said_at"),
+)  # fmt: skip
+
+receipt_counter = Table(
+    "receipt_counter", metadata,
+    territory_column(), id_column("beneficiary_id"),
+    Column("year", Integer, primary_key=True),
+    Column("last_number", Integer, nullable=False),
+)  # fmt: skip
+
+receipt = Table(
+    "receipt", metadata,
+    territory_column(), id_column(),
+    Column("beneficiary_id", Uuid, nullable=False),
+    Column("donor_id", Uuid, nullable=False),
+    Column("year", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("replaces", Uuid),
+    Column("reason", Text),
+    Column("minutes", BigInteger, nullable=False),
+    Column("amount_cents", BigInteger, nullable=False),
+    Column("template", SmallInteger, nullable=False),
+    Column("content", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("issued_by", Text, nullable=False),
+    instant_column("issued_at"),
+)  # fmt: skip
+
+receipt_cancellation = Table(
+    "receipt_cancellation", metadata,
+    territory_column(), id_column("receipt_id"),
+    Column("reason", Text, nullable=False),
+    Column("cancelled_by", Text, nullable=False),
+    instant_column("cancelled_at"),
+)  # fmt: skip
+
+receipt_mission = Table(
+    "receipt_mission", metadata,
+    territory_column(), id_column("receipt_id"), id_column("mission_id"),
+    Column("valuation_version", Integer, nullable=False),
+    Column("follows", Uuid),
 )  # fmt: skip

@@ -33,9 +33,10 @@ def make_rules(
     compensation_permille: int = 1000,
     hour_value_cents: int = 6000,
     expiry: ExpiryRule = ExpiryRule.RETURN,
+    conventions_required: bool = False,
 ) -> Rules:
     """With these defaults, a euro of cut is a minute of grant."""
-    return Rules(step_minutes, compensation_permille, hour_value_cents, expiry)
+    return Rules(step_minutes, compensation_permille, hour_value_cents, expiry, conventions_required)
 
 
 def make_facts(*, title: str = "Campagne", rules: Rules | None = None, ends_on: date = date(2026, 12, 31)) -> CampaignFacts:
@@ -80,10 +81,16 @@ class Scene:
         async with open_work(self.database, caller or self.officer, now=self.now) as work:
             yield work
 
-    async def start(self, *, expiry: ExpiryRule = ExpiryRule.RETURN, ends_on: date = date(2026, 12, 31)) -> "Scene":
+    async def start(
+        self,
+        *,
+        expiry: ExpiryRule = ExpiryRule.RETURN,
+        ends_on: date = date(2026, 12, 31),
+        conventions_required: bool = False,
+    ) -> "Scene":
         """An open campaign."""
         async with self.work() as work:
-            facts = make_facts(rules=make_rules(expiry=expiry), ends_on=ends_on)
+            facts = make_facts(rules=make_rules(expiry=expiry, conventions_required=conventions_required), ends_on=ends_on)
             campaign, _ = await write_campaign(work, ref=f"campagne-{new_id()}", facts=facts)
             self.campaign_id = (await open_campaign(work, campaign.id)).id
         return self

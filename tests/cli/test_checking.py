@@ -49,6 +49,15 @@ class TestCheck:
         assert len(checked.rows) == 1
 
 
+class TestCampaign:
+    @pytest.mark.parametrize(("cell", "required"), [("oui", True), ("non", False)])
+    def test_may_ask_for_conventions(self, tmp_path: Path, cell: str, required: bool) -> None:
+        head = "ref,titre,debut,fin,operateur,taux_compensation,valeur_heure_euros,conventions_obligatoires"
+        checked = check_text(tmp_path, f"{head}\nc,Crédit,2026-02-02,2026-11-27,koeo,0.6,45,{cell}\n", name="campagne.csv")
+        (row,) = checked.rows
+        assert row.values["conventions_obligatoires"] is required
+
+
 class TestReadFolder:
     def test_says_what_it_would_have_known(self, tmp_path: Path) -> None:
         with pytest.raises(CliError) as refusal:

@@ -13,7 +13,17 @@ from cli.http import Response, make_client
 from cli.stack import Stack
 from kernel.auth import EVERYONE
 from tests.support.servers import FakeService, serve_app
-from tests.support.town import Town, agree, found_town, open_campaign, propose_mission, reaches, work_and_validate
+from tests.support.town import (
+    Town,
+    agree,
+    conclude_convention,
+    found_town,
+    open_campaign,
+    propose_mission,
+    reaches,
+    receipt_mission,
+    work_and_validate,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -35,12 +45,13 @@ def path_to(town: Town, template: str) -> str:
         "actors": "association", "members": "manager", "campaigns": "campaign", "pledges": "pledge", "transfers": "transfer",
         "needs": "need", "offers": "offer", "missions": "mission", "inbox": "inbox", "webhooks": "webhook",
         "webhook-deliveries": "delivery", "panel": "association", "statements": "association",
-        "contributor-statements": "company", "grant-proposals": "proposal",
+        "contributor-statements": "company", "grant-proposals": "proposal", "parties": "association", "conventions": "mission",
+        "valuations": "mission", "receipts": "receipt", "tax-reductions": "company",
     }  # fmt: skip
     parts = template.removeprefix(PREFIX).split("/")
     for index, part in enumerate(parts):
         if part.startswith("{"):
-            literal = {"{ref}": "essai", "{insee}": town.territory, "{client_id}": f"{town.territory}.manager"}
+            literal = {"{ref}": "essai", "{insee}": town.territory, "{version}": "1", "{client_id}": f"{town.territory}.manager"}
             parts[index] = literal.get(part) or town.ids[names[parts[index - 1]]]
     return "/".join(parts)
 
@@ -52,8 +63,10 @@ async def live(town: Town, webhook_url: str) -> None:
     mission = await propose_mission(town)
     await agree(town, mission)
     await reaches(town, mission, "reserved")
+    await conclude_convention(town, mission)
     await work_and_validate(town, mission, minutes=60)
     await reaches(town, mission, "closed")
+    await receipt_mission(town, mission, minutes=60)
     town.ids["webhook"] = webhook["id"]
     town.ids["pledge"] = (await town.officer.everything(f"/campaigns/{campaign}/pledges"))[0]["id"]
     town.ids["transfer"] = (await town.officer.everything(f"/campaigns/{campaign}/transfers"))[0]["id"]

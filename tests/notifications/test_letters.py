@@ -39,6 +39,19 @@ class TestWriteLetter:
         assert " ." not in body and "( " not in body
 
 
+class TestSettlementRefused:
+    @pytest.mark.parametrize(
+        ("locale", "cure"), [("fr", "faites accepter la convention"), ("en", "have the convention accepted")]
+    )
+    def test_without_a_convention_says_what_to_do(self, locale: str, cure: str) -> None:
+        rule = next(rule for rule in RULES if rule.event_type == "credits.settlement_refused.v1")
+        event = make_event(rule.event_type, code="convention-missing")
+        letter = write_letter(
+            rule.event_type, locale=locale, event=event, you="association", person="Odile", names=KNOWN, category=rule.category
+        )
+        assert cure in letter.body and "convention" in letter.subject
+
+
 class TestOtherLocale:
     def test_falls_back_to_french(self) -> None:
         rule = RULES[0]

@@ -43,6 +43,7 @@ class TestIssueClient:
             "roles": ["association"],
             "scopes": [
                 "credits:read",
+                "credits:write",
                 "matching:read",
                 "matching:write",
                 "notifications:read",

@@ -176,6 +176,37 @@ async def work_and_validate(town: Town, mission: str, *, minutes: int, volunteer
     await town.people["manager"].post(f"/missions/{mission}/validation", key=f"validate-{mission}")
 
 
+async def conclude_convention(town: Town, mission: str) -> None:
+    """What documents must say of the parties, then the mission's convention, accepted by all three sides."""
+    party = {
+        "legal_form": "association loi de 1901",
+        "address": f"1 place de la Mairie, {town.territory}",
+        "representative_function": "présidente",
+        "siren": "732829320",
+        "object": "Essayer",
+        "category": "organisme d'intérêt général",
+    }
+    for name in ("town", town.ids["association"], town.ids["company"]):
+        await town.officer.put(f"/parties/{name}", party)
+    terms = {"tasks": "Essayer", "calendar": "les mardis", "place": "au siège", "starts_on": str(local_date(utc_now()))}
+    await town.officer.put(f"/conventions/{mission}", terms)
+    for name, side in (("manager", "association"), ("referent", "contributor"), ("officer", "town")):
+        path = f"/conventions/{mission}/versions/1/acceptances"
+        await town.people[name].post(path, {"side": side}, key=f"accept-{side}-{mission}")
+
+
+async def receipt_mission(town: Town, mission: str, *, minutes: int) -> str:
+    """The company values its served mission, the association gives it the receipt; returns the receipt's id."""
+    lines = [{"minutes": minutes, "hourly_cost_cents": 4000}]
+    # Days of a year whose ceilings are known, whenever the test runs.
+    period = {"from_day": "2026-03-01", "to_day": "2026-03-31"}
+    await town.people["referent"].put(f"/valuations/{mission}", period | {"lines": lines, "share_with_town": True})
+    ids = {"beneficiary_id": town.ids["association"], "donor_id": town.ids["company"], "mission_ids": [mission]}
+    receipt = await town.people["manager"].post("/receipts", ids | {"certified": True}, key=f"receipt-{mission}")
+    town.ids["receipt"] = str(receipt["id"])
+    return town.ids["receipt"]
+
+
 async def reaches(town: Town, mission: str, state: str, *, seconds: float = 30) -> Row:
     """Wait until the mission is in this state; returns it."""
 

@@ -35,6 +35,7 @@ class Rules:
     compensation_permille: int
     hour_value_cents: int
     expiry: ExpiryRule
+    conventions_required: bool = False  # no minute is settled without a concluded convention
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,12 @@ class CampaignBody(Body):
     step_minutes: Annotated[int, Field(ge=1, le=1440)] = Field(15, description="Grants are whole multiples of it.")
     expiry: ExpiryRule = Field(ExpiryRule.RETURN, description="What becomes of unspent credit at the end.")
 
+    conventions_required: bool = Field(False, description="No minute is settled without a concluded convention.")
+
     def facts(self) -> CampaignFacts:
-        rules = Rules(self.step_minutes, self.compensation_permille, self.hour_value_cents, self.expiry)
+        rules = Rules(
+            self.step_minutes, self.compensation_permille, self.hour_value_cents, self.expiry, self.conventions_required
+        )
         return CampaignFacts(self.title, self.starts_on, self.ends_on, self.operator_id, rules)
 
 
@@ -39,6 +43,7 @@ class CampaignOut(BaseModel):
     hour_value_cents: int
     step_minutes: int
     expiry: ExpiryRule
+    conventions_required: bool
     state: CampaignState
     closure_reason: str | None
     version: int
@@ -50,6 +55,7 @@ class CampaignOut(BaseModel):
             id=campaign.id, ref=campaign.ref, title=facts.title, starts_on=facts.starts_on, ends_on=facts.ends_on,
             operator_id=facts.operator_id, compensation_permille=rules.compensation_permille,
             hour_value_cents=rules.hour_value_cents, step_minutes=rules.step_minutes, expiry=rules.expiry,
+            conventions_required=rules.conventions_required,
             state=campaign.state, closure_reason=campaign.closure_reason, version=campaign.version,
         )  # fmt: skip
 

@@ -19,7 +19,9 @@ from services.credits.tables import account, actor, campaign, entry, expiry_noti
 
 
 def campaign_of(row: Row[Any]) -> Campaign:
-    rules = Rules(row.step_minutes, row.compensation_permille, row.hour_value_cents, ExpiryRule(row.expiry))
+    rules = Rules(
+        row.step_minutes, row.compensation_permille, row.hour_value_cents, ExpiryRule(row.expiry), row.conventions_required
+    )
     facts = CampaignFacts(row.title, row.starts_on, row.ends_on, row.operator_id, rules)
     return Campaign(row.id, row.ref, facts, CampaignState(row.state), row.version, row.closure_reason)
 
@@ -34,6 +36,7 @@ def _columns_of(facts: CampaignFacts) -> dict[str, Any]:
         "compensation_permille": facts.rules.compensation_permille,
         "hour_value_cents": facts.rules.hour_value_cents,
         "expiry": facts.rules.expiry,
+        "conventions_required": facts.rules.conventions_required,
     }
 
 

@@ -1,6 +1,7 @@
 """Computed grants with their inputs, and what the officer signed of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.domain.campaigns import Campaign, Rules
+from services.credits.domain.campaigns import Campaign
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import GrantComputation, GrantDecision, GrantLine, PanelSeat
 from services.credits.tables import actor, grant_proposal, grant_proposal_line, signed_grant, transfer
@@ -69,7 +70,12 @@ async def get_proposal_row(work: Work, campaign_id: UUID, proposal_id: UUID) -> 
 async def get_computation(work: Work, campaign_id: UUID, proposal_id: UUID, *, campaign: Campaign) -> GrantComputation:
     """The computation as it was kept. Its rules are the campaign's: they are fixed from the opening on."""
     row = await get_proposal_row(work, campaign_id, proposal_id)
-    rules = Rules(row.step_minutes, row.compensation_permille, row.hour_value_cents, campaign.facts.rules.expiry)
+    rules = replace(
+        campaign.facts.rules,
+        step_minutes=row.step_minutes,
+        compensation_permille=row.compensation_permille,
+        hour_value_cents=row.hour_value_cents,
+    )
     lines = await work.connection.execute(
         select(grant_proposal_line)
         .where(grant_proposal_line.c.proposal_id == proposal_id)

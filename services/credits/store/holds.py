@@ -12,6 +12,12 @@ from services.credits.store.missions import hold_of
 from services.credits.tables import actor, campaign, hold, mission, refusal
 
 
+async def find_hold(work: Work, mission_id: UUID) -> Hold | None:
+    """As it is, without its parts and not locked."""
+    row = (await work.connection.execute(select(hold).where(hold.c.mission_id == mission_id))).first()
+    return hold_of(row._mapping) if row else None
+
+
 async def list_overdue_holds(work: Work, *, ended_before: date) -> list[Hold]:
     """Holds of missions over for long whose campaign is closed."""
     query = (

@@ -43,6 +43,10 @@ async def save_mission(work: Work, mission_id: UUID, *, title: str, volunteer_id
     await work.connection.execute(statement.on_conflict_do_nothing())
 
 
+async def find_mission_volunteer(work: Work, mission_id: UUID) -> UUID | None:
+    return (await work.connection.execute(select(mission.c.volunteer_id).where(mission.c.id == mission_id))).scalar()
+
+
 async def find_actors(work: Work, ids: Iterable[UUID]) -> dict[UUID, Actor]:
     rows = await work.connection.execute(select(actor).where(actor.c.id.in_(set(ids))))
     return {row.id: Actor(row.id, row.kind, row.name, row.archived) for row in rows}

@@ -30,6 +30,7 @@ from services.credits.store import ledger
 from services.credits.store import missions as store
 from services.credits.use_cases import telling
 from services.credits.use_cases.combiner import Alone
+from services.credits.use_cases.conventions import find_settlement_obstacles
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class _Desk:
     committed: dict[tuple[UUID, UUID], int]
     settled: dict[str, int]
     refusals: dict[UUID, Refusal]
+    obstacles: dict[UUID, Refusal]  # missions of which no minute may be settled yet
     changed: dict[UUID, Hold] = field(default_factory=dict)
     refused: list[tuple[Refusal, str, Hold, int, str]] = field(default_factory=list)
 
@@ -162,7 +164,8 @@ async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
     settled = await store.list_settled(work, settling) if settling else {}
     refused = [hold.mission_id for hold in holds.values() if hold.state is HoldState.REFUSED]
     refusals = await store.list_refusals(work, refused) if refused else {}
-    return _Desk(journal, holds, new, seats, committed, settled, refusals)
+    obstacles = await find_settlement_obstacles(work, [holds[mission_id] for mission_id in settling], found)
+    return _Desk(journal, holds, new, seats, committed, settled, refusals, obstacles)
 
 
 def _first_hold(command: Command) -> Hold | None:
@@ -259,6 +262,8 @@ def _settle(desk: _Desk, work: Work, command: Settlement) -> Answer:
     if (before := _find_settled(desk, command)) is not None:
         return Answer(hold, is_new=before)
     refusal = decide_settlement(hold, served_minutes=command.minutes)
+    if command.minutes:
+        refusal = refusal or desk.obstacles.get(hold.mission_id)
     if refusal is not None:
         telling.tell_settlement_refused(work, hold, refusal)
         return desk.refuse(work, refusal, hold, subject="settlement", minutes=command.minutes)

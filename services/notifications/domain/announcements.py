@@ -72,9 +72,13 @@ RULES: tuple[Rule, ...] = (
     Rule("credits.credit_released.v1", _C.CREDIT, (_A.ASSOCIATION,), emailed=False),
     Rule("matching.timesheet_reported.v1", _C.MISSIONS, (_A.ASSOCIATION,)),
     Rule("matching.mission_disputed.v1", _C.MISSIONS, (_A.VOLUNTEER, _A.OPERATORS)),
+    Rule("credits.convention_drafted.v1", _C.MISSIONS, (_A.ASSOCIATION, _A.CONTRIBUTOR, _A.OFFICERS)),
+    Rule("credits.convention_concluded.v1", _C.MISSIONS, (_A.ASSOCIATION, _A.CONTRIBUTOR, _A.OFFICERS)),
     # A validation is told by what comes of it: the mission is closed, or its settlement refused.
     Rule("credits.settlement_refused.v1", _C.MISSIONS, (_A.ASSOCIATION, _A.VOLUNTEER, _A.OPERATORS)),
     Rule("matching.mission_closed.v1", _C.MISSIONS, (_A.VOLUNTEER, _A.ASSOCIATION, _A.COMPANY)),
+    Rule("credits.mission_valued.v1", _C.MISSIONS, (_A.ASSOCIATION,)),
+    Rule("credits.receipt_issued.v1", _C.MISSIONS, (_A.CONTRIBUTOR,)),
     Rule("notifications.webhook_disabled.v1", _C.ACCOUNT, (_A.OFFICERS, _A.CLIENT)),
 )
 ANNOUNCED = frozenset(rule.event_type for rule in RULES)

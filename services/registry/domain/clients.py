@@ -43,17 +43,16 @@ class Client:
 READS = frozenset({"registry:read", "credits:read", "matching:read", "notifications:read"})
 WRITES = frozenset({"registry:write", "credits:write", "matching:write", "notifications:write"})
 _TOWN_SCOPES = READS | WRITES | {"webhooks:manage"}
-_PEOPLE_SCOPES = READS | {"matching:write", "notifications:write"}
-# Companies and citizens promise their own hours.
-_CONTRIBUTOR_SCOPES = _PEOPLE_SCOPES | {"credits:write"}
+# Companies and citizens promise and value their own hours; associations accept conventions and issue receipts.
+_PEOPLE_SCOPES = READS | {"matching:write", "notifications:write", "credits:write"}
 
 # What a client may ask for, and gets when it asks for nothing in particular.
 SCOPES_OF_ROLE: Mapping[ClientRole, frozenset[str]] = {
     ClientRole.OFFICER: _TOWN_SCOPES,
     ClientRole.OPERATOR: _TOWN_SCOPES,
     ClientRole.ASSOCIATION: _PEOPLE_SCOPES,
-    ClientRole.COMPANY: _CONTRIBUTOR_SCOPES,
-    ClientRole.VOLUNTEER: _CONTRIBUTOR_SCOPES,
+    ClientRole.COMPANY: _PEOPLE_SCOPES,
+    ClientRole.VOLUNTEER: _PEOPLE_SCOPES,
     ClientRole.AUDITOR: READS,
     ClientRole.PARTNER: READS | {"webhooks:manage"},
     ClientRole.INSTANCE_ADMIN: _TOWN_SCOPES | {"instance:admin"},
