@@ -1,5 +1,5 @@
 """The HTTP routes of the credits service."""
 
-from services.credits.routes import campaigns, grants, ledger, pledges, statements
+from services.credits.routes import approvals, campaigns, grants, ledger, pledges, statements
 
-routers = [campaigns.router, pledges.router, grants.router, ledger.router, statements.router]
+routers = [campaigns.router, pledges.router, grants.router, ledger.router, statements.router, approvals.router]

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
-from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Outcome, Rules
+from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Outcome, Rules, Safeguards
 from services.credits.schemas.fields import Body, Cents, Day, Line, Minutes, Note, Reason
 
 
@@ -22,10 +22,17 @@ class CampaignBody(Body):
     hour_value_cents: Annotated[int, Field(ge=1, le=10_000_000)] = Field(description="Reference value of an hour, in cents.")
     step_minutes: Annotated[int, Field(ge=1, le=1440)] = Field(15, description="Grants are whole multiples of it.")
     expiry: ExpiryRule = Field(ExpiryRule.RETURN, description="What becomes of unspent credit at the end.")
+    four_eyes_above_minutes: Annotated[int, Field(ge=0, le=100_000_000)] | None = Field(
+        None, description="What moves more than this by hand is proposed by one person and approved by another; null: off."
+    )
+    daily_limit_minutes: Minutes | None = Field(
+        None, description="What one person may move by hand on one local day; null: no limit."
+    )
 
     def facts(self) -> CampaignFacts:
         rules = Rules(self.step_minutes, self.compensation_permille, self.hour_value_cents, self.expiry)
-        return CampaignFacts(self.title, self.starts_on, self.ends_on, self.operator_id, rules)
+        safeguards = Safeguards(self.four_eyes_above_minutes, self.daily_limit_minutes)
+        return CampaignFacts(self.title, self.starts_on, self.ends_on, self.operator_id, rules, safeguards)
 
 
 class CampaignOut(BaseModel):
@@ -39,6 +46,8 @@ class CampaignOut(BaseModel):
     hour_value_cents: int
     step_minutes: int
     expiry: ExpiryRule
+    four_eyes_above_minutes: int | None
+    daily_limit_minutes: int | None
     state: CampaignState
     closure_reason: str | None
     version: int
@@ -50,6 +59,8 @@ class CampaignOut(BaseModel):
             id=campaign.id, ref=campaign.ref, title=facts.title, starts_on=facts.starts_on, ends_on=facts.ends_on,
             operator_id=facts.operator_id, compensation_permille=rules.compensation_permille,
             hour_value_cents=rules.hour_value_cents, step_minutes=rules.step_minutes, expiry=rules.expiry,
+            four_eyes_above_minutes=facts.safeguards.four_eyes_above_minutes,
+            daily_limit_minutes=facts.safeguards.daily_limit_minutes,
             state=campaign.state, closure_reason=campaign.closure_reason, version=campaign.version,
         )  # fmt: skip
 

@@ -13,7 +13,15 @@ from kernel.work import Work
 from services.credits.domain.campaigns import Campaign, Rules
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import GrantComputation, GrantDecision, GrantLine, PanelSeat
-from services.credits.tables import actor, grant_proposal, grant_proposal_line, signed_grant, transfer
+from services.credits.tables import (
+    actor,
+    approval_request,
+    grant_proposal,
+    grant_proposal_line,
+    grant_signature,
+    signed_grant,
+    transfer,
+)
 
 
 async def add_proposal(work: Work, campaign_id: UUID, computed: GrantComputation) -> UUID:
@@ -56,6 +64,14 @@ def _line_columns(work: Work, proposal_id: UUID, line: GrantLine) -> dict[str, A
     }
 
 
+async def get_campaign_of(work: Work, proposal_id: UUID) -> UUID:
+    query = select(grant_proposal.c.campaign_id).where(grant_proposal.c.id == proposal_id)
+    found: UUID | None = (await work.connection.execute(query)).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"There is no proposal {proposal_id}; compute one with POST /campaigns/{{id}}/grant-proposals.")
+    return found
+
+
 async def get_proposal_row(work: Work, campaign_id: UUID, proposal_id: UUID) -> Row[Any]:
     query = select(grant_proposal).where(grant_proposal.c.id == proposal_id, grant_proposal.c.campaign_id == campaign_id)
     row = (await work.connection.execute(query)).first()
@@ -93,6 +109,35 @@ def _line_of(row: Row[Any]) -> GrantLine:
 async def is_signed(work: Work, proposal_id: UUID) -> bool:
     query = select(signed_grant.c.id).where(signed_grant.c.proposal_id == proposal_id).limit(1)
     return (await work.connection.execute(query)).first() is not None
+
+
+async def add_signature(
+    work: Work, *, campaign_id: UUID, proposal_id: UUID, minutes: int, digest: str, approval_id: UUID | None
+) -> None:
+    """Who signed what, when, and under which computation. One for each proposal; it comes before the grants are posted."""
+    await work.connection.execute(
+        insert(grant_signature).values(
+            territory=work.territory,
+            proposal_id=proposal_id,
+            campaign_id=campaign_id,
+            minutes=minutes,
+            computation_digest=digest,
+            approval_id=approval_id,
+            signed_by=work.caller.identity,
+            signed_at=work.now,
+        )
+    )
+
+
+async def find_signature(work: Work, proposal_id: UUID) -> Row[Any] | None:
+    """With who proposed it, where two persons signed. None also for grants signed before signatures were kept."""
+    query = (
+        select(grant_signature, approval_request.c.proposed_by)
+        .select_from(grant_signature)
+        .outerjoin(approval_request, approval_request.c.id == grant_signature.c.approval_id)
+        .where(grant_signature.c.proposal_id == proposal_id)
+    )
+    return (await work.connection.execute(query)).first()
 
 
 async def add_grants(
