@@ -1,6 +1,7 @@
 """Computed grants with their inputs, and what the officer signed of them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
@@ -138,6 +139,12 @@ async def find_signature(work: Work, proposal_id: UUID) -> Row[Any] | None:
         .where(grant_signature.c.proposal_id == proposal_id)
     )
     return (await work.connection.execute(query)).first()
+
+
+async def get_signed_at(work: Work, proposal_id: UUID) -> datetime:
+    query = select(signed_grant.c.signed_at).where(signed_grant.c.proposal_id == proposal_id).limit(1)
+    signed_at: datetime = (await work.connection.execute(query)).scalar_one()
+    return signed_at
 
 
 async def add_grants(

@@ -1,0 +1,89 @@
+"""Published grants: what they are made of, and what was published."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from kernel.work import Work
+from services.credits.domain.errors import NotFound
+from services.credits.domain.publications import GrantedTo, Publication
+from services.credits.tables import actor, grant_publication, signed_grant, transfer
+
+
+async def list_granted(work: Work, proposal_id: UUID) -> list[GrantedTo]:
+    """What was signed under a proposal, with what the ledger took back of it since."""
+    posted, reversal = transfer.alias("posted"), transfer.alias("reversal")
+    reversed_minutes = (
+        select(func.coalesce(func.sum(reversal.c.minutes), 0))
+        .select_from(reversal)
+        .join(posted, posted.c.id == reversal.c.reverses)
+        .where(posted.c.grant_id == signed_grant.c.id, posted.c.kind == "grant")
+        .correlate(signed_grant)
+        .scalar_subquery()
+    )
+    query = (
+        select(signed_grant, actor.c.name, reversed_minutes.label("reversed_minutes"))
+        .select_from(signed_grant)
+        .outerjoin(actor, actor.c.id == signed_grant.c.association_id)
+        .where(signed_grant.c.proposal_id == proposal_id)
+        .order_by(signed_grant.c.association_id)
+    )
+    return [_granted_to(row) for row in await work.connection.execute(query)]
+
+
+def _granted_to(row: Row[Any]) -> GrantedTo:
+    name = row.name or str(row.association_id)
+    return GrantedTo(row.association_id, name, row.minutes, row.adjustment_reason, int(row.reversed_minutes))
+
+
+def select_publications(campaign_id: UUID) -> Select[Any]:
+    return select(grant_publication).where(grant_publication.c.campaign_id == campaign_id)
+
+
+def publication_of(row: Row[Any]) -> Publication:
+    return Publication(
+        id=row.id,
+        campaign_id=row.campaign_id,
+        proposal_id=row.proposal_id,
+        number=row.number,
+        replaces=row.replaces,
+        content=row.content,
+        digest=row.digest,
+        published_by=row.published_by,
+        published_at=row.published_at,
+    )
+
+
+async def list_publications(work: Work, campaign_id: UUID) -> Sequence[Publication]:
+    """The oldest first."""
+    rows = await work.connection.execute(select_publications(campaign_id).order_by(grant_publication.c.number))
+    return [publication_of(row) for row in rows]
+
+
+async def get_publication(work: Work, campaign_id: UUID, publication_id: UUID) -> Publication:
+    row = (
+        await work.connection.execute(select_publications(campaign_id).where(grant_publication.c.id == publication_id))
+    ).first()
+    if row is None:
+        raise NotFound(f"There is no publication {publication_id}; GET /campaigns/{{id}}/grant-publications lists them.")
+    return publication_of(row)
+
+
+async def add_publication(work: Work, publication: Publication) -> None:
+    await work.connection.execute(
+        insert(grant_publication).values(
+            territory=work.territory,
+            id=publication.id,
+            campaign_id=publication.campaign_id,
+            proposal_id=publication.proposal_id,
+            number=publication.number,
+            replaces=publication.replaces,
+            content=publication.content,
+            digest=publication.digest,
+            published_by=publication.published_by,
+            published_at=publication.published_at,
+        )
+    )
