@@ -164,7 +164,7 @@ class ApprovalRequested(Event):
     public: ClassVar[bool] = False  # the reason is a person's own words
     request_id: UUID
     campaign_id: UUID
-    kind: str  # grants | reversal | withdrawal
+    kind: str  # grants | reversal | withdrawal | carry_in
     minutes: int
     reason: str
     proposed_by: UUID

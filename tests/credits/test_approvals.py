@@ -511,13 +511,13 @@ class TestHeldByTheDatabase:
         for person, outcome in ((request.proposed_by, "approved"), (request.proposed_by, "declined"), (new_id(), "withdrawn")):
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await self.insert_decision(guarded, request, person=person, outcome=outcome)
-            assert refused.value.sqlstate == "MT005"
+            assert refused.value.sqlstate == "MT008"
 
     async def test_no_decision_after_the_time_is_up(self, guarded: Scene) -> None:
         request = await ask(guarded, SigningOfGrants(await compute(guarded)))
         with pytest.raises(asyncpg.PostgresError) as refused:
             await self.insert_decision(guarded, request, person=new_id(), outcome="approved", days=15)
-        assert refused.value.sqlstate == "MT005"
+        assert refused.value.sqlstate == "MT008"
 
     async def test_no_signature_above_the_threshold_without_approval(self, guarded: Scene) -> None:
         proposal_id = await compute(guarded)

@@ -21,6 +21,7 @@ class ApprovalKind(StrEnum):
     GRANTS = "grants"
     REVERSAL = "reversal"
     WITHDRAWAL = "withdrawal"
+    CARRY_IN = "carry_in"
 
 
 class DecisionOutcome(StrEnum):
@@ -79,7 +80,21 @@ class WithdrawalForContributor:
         return self.pledge_id
 
 
-Operation = SigningOfGrants | ReversalOfTransfer | WithdrawalForContributor
+@dataclass(frozen=True)
+class CarryInOfCredit:
+    """Bring what an earlier campaign carried over into this one."""
+
+    campaign_id: UUID
+    from_campaign_id: UUID
+
+    kind = ApprovalKind.CARRY_IN
+
+    @property
+    def subject_id(self) -> UUID:
+        return self.from_campaign_id
+
+
+Operation = SigningOfGrants | ReversalOfTransfer | WithdrawalForContributor | CarryInOfCredit
 
 
 @dataclass(frozen=True)
@@ -183,6 +198,8 @@ def encode_operation(operation: Operation) -> dict[str, Any]:
             return {"transfer_id": str(operation.transfer_id), "minutes": operation.minutes}
         case WithdrawalForContributor():
             return {"pledge_id": str(operation.pledge_id), "minutes": operation.minutes}
+        case CarryInOfCredit():
+            return {"campaign_id": str(operation.campaign_id), "from_campaign_id": str(operation.from_campaign_id)}
 
 
 def decode_operation(kind: str, payload: Mapping[str, Any]) -> Operation:
@@ -196,6 +213,8 @@ def decode_operation(kind: str, payload: Mapping[str, Any]) -> Operation:
             return ReversalOfTransfer(UUID(payload["transfer_id"]), payload["minutes"])
         case ApprovalKind.WITHDRAWAL:
             return WithdrawalForContributor(UUID(payload["pledge_id"]), payload["minutes"])
+        case ApprovalKind.CARRY_IN:
+            return CarryInOfCredit(UUID(payload["campaign_id"]), UUID(payload["from_campaign_id"]))
 
 
 def digest_operation(operation: Operation, *, campaign_id: UUID, basis: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from fastapi import Query, Response
 from kernel.auth import EVERYONE, Role
 from kernel.paging import OnePage, Page, fetch_page
 from kernel.routing import InWork, allow, make_router
-from services.credits.domain.approvals import ReversalOfTransfer
+from services.credits.domain.approvals import CarryInOfCredit, ReversalOfTransfer
 from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, TransferKind
 from services.credits.routes.access import CONCERNED, only_own
@@ -99,9 +99,18 @@ async def get_lots(work: InWork, id: UUID, page: OnePage, *, association_id: UUI
     return await fetch_page(work, query, by=lot.c.id, page=page, shape=LotOut.of)
 
 
-@router.post("/campaigns/{id}/carry-ins", status_code=201, **allow("credits:write", Role.OFFICER))
-async def post_carry_in(work: InWork, id: UUID, body: CarryInBody) -> CarriedIn:
+@router.post(
+    "/campaigns/{id}/carry-ins",
+    status_code=201,
+    response_model=CarriedIn,
+    responses=WAITS,
+    **allow("credits:write", Role.OFFICER),
+)
+async def post_carry_in(work: InWork, id: UUID, body: CarryInBody) -> CarriedIn | Response:
     """Bring what an earlier campaign carried over into this one: a new lot for each association, until this one's end."""
+    carry_in = CarryInOfCredit(id, body.from_campaign_id)
+    if (waiting := await check_safeguards(work, carry_in, reason="Report de crédit d'une campagne close")) is not None:
+        return answer_waiting(work, waiting)
     return CarriedIn(minutes=await carry_credit_in(work, id, from_campaign_id=body.from_campaign_id))
 
 

@@ -10,6 +10,7 @@ from services.credits.domain.approvals import (
     ApprovalKind,
     ApprovalRequest,
     ApprovalState,
+    CarryInOfCredit,
     DecisionOutcome,
     Operation,
     ReversalOfTransfer,
@@ -35,9 +36,10 @@ class GrantsWanted(Body):
 class ReversalWanted(Body):
     kind: Literal["reversal"]
     transfer_id: UUID
+    minutes: Minutes | None = None
 
     def operation(self) -> Operation:
-        return ReversalOfTransfer(self.transfer_id)
+        return ReversalOfTransfer(self.transfer_id, self.minutes)
 
 
 class WithdrawalWanted(Body):
@@ -49,8 +51,17 @@ class WithdrawalWanted(Body):
         return WithdrawalForContributor(self.pledge_id, self.minutes)
 
 
+class CarryInWanted(Body):
+    kind: Literal["carry_in"]
+    campaign_id: UUID
+    from_campaign_id: UUID
+
+    def operation(self) -> Operation:
+        return CarryInOfCredit(self.campaign_id, self.from_campaign_id)
+
+
 class ProposalBody(Body):
-    wanted: Annotated[GrantsWanted | ReversalWanted | WithdrawalWanted, Field(discriminator="kind")]
+    wanted: Annotated[GrantsWanted | ReversalWanted | WithdrawalWanted | CarryInWanted, Field(discriminator="kind")]
     reason: Reason
 
 

@@ -1,6 +1,5 @@
 """What waits for a second person, what was decided, and what a person moved today."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,11 +18,11 @@ from services.credits.domain.approvals import (
     encode_operation,
 )
 from services.credits.domain.errors import NotFound
-from services.credits.domain.ledger import TransferKind
-from services.credits.tables import approval_decision, approval_request, transfer
+from services.credits.domain.ledger import AccountKind, TransferKind
+from services.credits.tables import account, approval_decision, approval_request, transfer
 
-# What a person moves by hand; all else follows from missions and rules. A settlement's delivered side is its served one.
-BY_HAND = (TransferKind.GRANT, TransferKind.REVERSE, TransferKind.WITHDRAW)
+# What a person moves by hand; all else follows from missions and rules.
+BY_HAND = (TransferKind.GRANT, TransferKind.REVERSE, TransferKind.WITHDRAW, TransferKind.CARRY)
 
 
 def select_requests(*, now: datetime, campaign_id: UUID | None = None, state: ApprovalState | None = None) -> Select[Any]:
@@ -129,11 +128,16 @@ async def lock_person(work: Work) -> None:
 
 
 async def sum_moved_minutes(work: Work, campaign_id: UUID, *, since: datetime) -> int:
-    """What the caller moved by hand in this campaign. Exact under `lock_person`."""
-    undone = transfer.alias("undone")
+    """What the caller moved by hand in this campaign. Exact under `lock_person`.
+
+    A settlement's delivered side is its served one, told twice. Credit carried out of a campaign is its rule's doing, at
+    its end; credit brought in is an officer's.
+    """
+    undone, drawn = transfer.alias("undone"), account.alias("drawn")
     query = (
         select(func.coalesce(func.sum(transfer.c.minutes), 0))
         .select_from(transfer)
+        .join(drawn, drawn.c.id == transfer.c.from_account_id)
         .outerjoin(undone, undone.c.id == transfer.c.reverses)
         .where(
             transfer.c.campaign_id == campaign_id,
@@ -141,12 +145,7 @@ async def sum_moved_minutes(work: Work, campaign_id: UUID, *, since: datetime) -
             transfer.c.kind.in_(BY_HAND),
             transfer.c.recorded_at >= since,
             or_(undone.c.kind.is_(None), undone.c.kind != TransferKind.DELIVER),
+            or_(transfer.c.kind != TransferKind.CARRY, drawn.c.kind == AccountKind.CARRIED),
         )
     )
-    return int((await work.connection.execute(query)).scalar_one())
-
-
-async def sum_reversed_minutes(work: Work, transfer_ids: Sequence[UUID]) -> int:
-    """What was taken back of these transfers so far."""
-    query = select(func.coalesce(func.sum(transfer.c.minutes), 0)).where(transfer.c.reverses.in_(transfer_ids))
     return int((await work.connection.execute(query)).scalar_one())

@@ -10,6 +10,7 @@ from kernel.work import Work
 from services.credits.domain.approvals import (
     LIFETIME,
     ApprovalRequest,
+    CarryInOfCredit,
     Decision,
     DecisionOutcome,
     Operation,
@@ -32,11 +33,20 @@ from services.credits.domain.errors import (
     RequestAltered,
 )
 from services.credits.domain.grants import decide_grants, digest_computation
+from services.credits.domain.ledger import TransferKind
 from services.credits.store import approvals as store
 from services.credits.store import campaigns, grants, ledger
+from services.credits.use_cases.expiries import carry_credit_in, list_left
 from services.credits.use_cases.grants import sign_grants
 from services.credits.use_cases.pledges import require_contributor, require_worth, withdraw_pledge
 from services.credits.use_cases.reversals import reverse_transfer
+
+# What a mission reserved, or what was served (and delivered) of it, is undone as one: by which transfers it is weighed.
+UNDONE_TOGETHER = {
+    TransferKind.RESERVE: TransferKind.RESERVE,
+    TransferKind.SETTLE: TransferKind.SETTLE,
+    TransferKind.DELIVER: TransferKind.SETTLE,
+}
 
 
 async def check_safeguards(work: Work, operation: Operation, *, reason: str) -> ApprovalRequest | None:
@@ -176,10 +186,12 @@ async def _run(work: Work, request: ApprovalRequest) -> None:
     match operation:
         case SigningOfGrants(proposal_id, adjustments):
             await sign_grants(work, request.campaign_id, proposal_id=proposal_id, adjustments=adjustments, approval_id=request.id)
-        case ReversalOfTransfer(transfer_id):
-            await reverse_transfer(work, transfer_id, reason=request.reason)
+        case ReversalOfTransfer(transfer_id, minutes):
+            await reverse_transfer(work, transfer_id, reason=request.reason, minutes=minutes)
         case WithdrawalForContributor(pledge_id, minutes):
             await withdraw_pledge(work, pledge_id, minutes=minutes, reason=request.reason)
+        case CarryInOfCredit(campaign_id, from_campaign_id):
+            await carry_credit_in(work, campaign_id, from_campaign_id=from_campaign_id)
 
 
 async def require_allowance(work: Work, campaign: Campaign, *, minutes: int) -> None:
@@ -201,6 +213,8 @@ async def weigh(work: Work, operation: Operation) -> Weight:
             return await _weigh_reversal(work, operation)
         case WithdrawalForContributor():
             return await _weigh_withdrawal(work, operation)
+        case CarryInOfCredit():
+            return await _weigh_carry_in(work, operation)
 
 
 async def _weigh_grants(work: Work, operation: SigningOfGrants) -> Weight:
@@ -215,10 +229,14 @@ async def _weigh_grants(work: Work, operation: SigningOfGrants) -> Weight:
 
 
 async def _weigh_reversal(work: Work, operation: ReversalOfTransfer) -> Weight:
+    """Of a mission, all its transfers of the kind are judged together: they are undone together, whatever their lots."""
     found = await ledger.get_transfer(work, operation.transfer_id)
-    minutes = operation.minutes or found.minutes
+    together = [found]
+    if found.mission_id is not None and found.kind in UNDONE_TOGETHER:
+        together = await ledger.list_of_mission(work, found.mission_id, UNDONE_TOGETHER[found.kind])
+    minutes = operation.minutes or sum(one.reversible_minutes for one in together)
+    already_minutes = sum(one.reversed_minutes for one in together)
     basis = {"kind": found.kind, "from": str(found.source), "to": str(found.target), "minutes": found.minutes}
-    already_minutes = await store.sum_reversed_minutes(work, [found.id])
     return Weight(found.campaign_id, minutes, already_minutes + minutes, basis)
 
 
@@ -226,6 +244,12 @@ async def _weigh_withdrawal(work: Work, operation: WithdrawalForContributor) -> 
     pledge = await campaigns.get_pledge(work, operation.pledge_id)
     basis = {"contributor_id": str(pledge.contributor_id), "ref": pledge.ref}
     return Weight(pledge.campaign_id, operation.minutes, operation.minutes, basis)
+
+
+async def _weigh_carry_in(work: Work, operation: CarryInOfCredit) -> Weight:
+    earlier = await campaigns.get_campaign(work, operation.from_campaign_id)
+    minutes = sum((await list_left(work, earlier)).values())
+    return Weight(operation.campaign_id, minutes, minutes, {})
 
 
 async def _require_possible(work: Work, operation: Operation) -> None:
@@ -238,7 +262,9 @@ async def _require_possible(work: Work, operation: Operation) -> None:
                 raise AlreadySigned("Read them at GET /campaigns/{id}/grants; a correction needs a new proposal or a reversal.")
         case ReversalOfTransfer(transfer_id):
             found = await ledger.get_transfer(work, transfer_id)
-            if await store.sum_reversed_minutes(work, [found.id]) >= found.minutes:
+            if found.reversible_minutes == 0:
                 raise AlreadyReversed(f"Transfer {found.id} is undone already; read its `reversed_by`.")
         case WithdrawalForContributor(pledge_id, minutes):
             require_worth(await campaigns.get_pledge(work, pledge_id), minutes=minutes)
+        case CarryInOfCredit(campaign_id):
+            (await campaigns.get_campaign(work, campaign_id)).require_spendable_on(local_date(work.now))

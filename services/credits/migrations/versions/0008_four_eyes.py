@@ -12,7 +12,7 @@ from kernel.migrate import execute_script, runtime_role
 from kernel.tables import secure
 
 revision = "0008"
-down_revision = "0003"
+down_revision = "0004"
 
 CAMPAIGNS = """
 ALTER TABLE campaign
@@ -25,8 +25,8 @@ CREATE TABLE approval_request (
   territory text NOT NULL,
   id uuid NOT NULL,
   campaign_id uuid NOT NULL,
-  kind text NOT NULL CHECK (kind IN ('grants', 'reversal', 'withdrawal')),
-  -- The proposal, transfer or pledge that it is about.
+  kind text NOT NULL CHECK (kind IN ('grants', 'reversal', 'withdrawal', 'carry_in')),
+  -- The proposal, transfer, pledge or earlier campaign that it is about.
   subject_id uuid NOT NULL,
   payload jsonb NOT NULL,
   digest text NOT NULL CHECK (digest ~ '^[0-9a-f]{64}$'),
@@ -52,7 +52,7 @@ CREATE TABLE approval_decision (
 );
 -- What a person moved by hand today is added up under a lock: few rows, and none for missions.
 CREATE INDEX ix_transfer_by_hand ON transfer (territory, campaign_id, who, recorded_at)
-  WHERE kind IN ('grant', 'reverse', 'withdraw');
+  WHERE kind IN ('grant', 'reverse', 'withdraw', 'carry');
 """
 
 SIGNATURES = """
@@ -91,7 +91,7 @@ CREATE TABLE grant_publication (
 CREATE INDEX ix_grant_publication_campaign ON grant_publication (territory, campaign_id, id);
 """
 
-# MT005: a rule of four eyes that the service should have refused by name before.
+# MT008: a rule of four eyes that the service should have refused by name before.
 TRIGGERS = """
 CREATE FUNCTION refuse_change_of_record() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -108,11 +108,11 @@ BEGIN
   SELECT * INTO STRICT request FROM public.approval_request WHERE territory = NEW.territory AND id = NEW.request_id;
   IF (NEW.outcome = 'withdrawn') <> (NEW.decided_by = request.proposed_by) THEN
     RAISE EXCEPTION 'request % was proposed by the one who would decide it, or is withdrawn by another', request.id
-      USING ERRCODE = 'MT005';
+      USING ERRCODE = 'MT008';
   END IF;
   IF NEW.decided_at NOT BETWEEN request.proposed_at AND request.expires_at THEN
     RAISE EXCEPTION 'request % waited from % to %', request.id, request.proposed_at, request.expires_at
-      USING ERRCODE = 'MT005';
+      USING ERRCODE = 'MT008';
   END IF;
   RETURN NEW;
 END $$;
@@ -131,17 +131,19 @@ BEGIN
       ON decision.territory = request.territory AND decision.request_id = request.id
     WHERE request.territory = NEW.territory AND request.id = NEW.approval_id AND decision.outcome = 'approved'
       AND request.kind = 'grants' AND request.subject_id = NEW.proposal_id AND request.minutes = NEW.minutes) THEN
-    RAISE EXCEPTION 'the grants of proposal % need a second person', NEW.proposal_id USING ERRCODE = 'MT005';
+    RAISE EXCEPTION 'the grants of proposal % need a second person', NEW.proposal_id USING ERRCODE = 'MT008';
   END IF;
   RETURN NEW;
 END $$;
 
 -- Grants are posted under a signature that names their sum; above the threshold nothing is reversed by one person alone,
--- not even in slices. A settlement has two transfers, undone together: an approval of either is one of both.
+-- not even in slices. What a mission reserved, and what was served and delivered of it, is undone together and judged
+-- together, however many lots it was drawn from: an approval of one of these transfers is one of all.
 CREATE FUNCTION approval_check_transfer() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   threshold bigint := public.approval_threshold(NEW.territory, NEW.campaign_id);
+  undone public.transfer;
 BEGIN
   IF threshold IS NULL THEN
     RETURN NULL;
@@ -153,20 +155,25 @@ BEGIN
       AND signature.minutes = (SELECT sum(other.minutes) FROM public.signed_grant AS other
         WHERE other.territory = granted.territory AND other.proposal_id = granted.proposal_id);
     IF NOT FOUND THEN
-      RAISE EXCEPTION 'the grant % is not signed', NEW.grant_id USING ERRCODE = 'MT005';
+      RAISE EXCEPTION 'the grant % is not signed', NEW.grant_id USING ERRCODE = 'MT008';
     END IF;
-  ELSIF threshold < (SELECT sum(minutes) FROM public.transfer WHERE territory = NEW.territory AND reverses = NEW.reverses) THEN
-    PERFORM FROM public.transfer AS undone
-      JOIN public.transfer AS named ON named.territory = undone.territory AND (named.id = undone.id
-        OR (named.mission_id = undone.mission_id
-          AND named.kind IN ('settle', 'deliver') AND undone.kind IN ('settle', 'deliver')))
+    RETURN NULL;
+  END IF;
+  SELECT * INTO STRICT undone FROM public.transfer WHERE territory = NEW.territory AND id = NEW.reverses;
+  IF threshold < (
+    SELECT sum(reversal.minutes) FROM public.transfer AS sibling JOIN public.transfer AS reversal
+      ON reversal.territory = sibling.territory AND reversal.reverses = sibling.id
+    WHERE sibling.territory = NEW.territory
+      AND (sibling.id = undone.id OR (sibling.mission_id = undone.mission_id AND sibling.kind = undone.kind))
+  ) AND NOT EXISTS (
+    SELECT FROM public.transfer AS named
       JOIN public.approval_request AS request ON request.territory = named.territory AND request.subject_id = named.id
       JOIN public.approval_decision AS decision ON decision.territory = request.territory AND decision.request_id = request.id
-    WHERE undone.territory = NEW.territory AND undone.id = NEW.reverses AND request.kind = 'reversal'
-      AND decision.outcome = 'approved';
-    IF NOT FOUND THEN
-      RAISE EXCEPTION 'the reversal of % needs a second person', NEW.reverses USING ERRCODE = 'MT005';
-    END IF;
+    WHERE named.territory = NEW.territory AND request.kind = 'reversal' AND decision.outcome = 'approved'
+      AND (named.id = undone.id OR (named.mission_id = undone.mission_id
+        AND (named.kind = 'reserve') = (undone.kind = 'reserve')))
+  ) THEN
+    RAISE EXCEPTION 'the reversal of % needs a second person', NEW.reverses USING ERRCODE = 'MT008';
   END IF;
   RETURN NULL;
 END $$;
