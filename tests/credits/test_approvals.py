@@ -17,6 +17,7 @@ from services.credits.domain.approvals import (
     LIFETIME,
     ApprovalRequest,
     ApprovalState,
+    CarryInOfCredit,
     Decision,
     DecisionOutcome,
     Operation,
@@ -30,7 +31,7 @@ from services.credits.domain.approvals import (
     require_person,
     require_within_limit,
 )
-from services.credits.domain.campaigns import Safeguards
+from services.credits.domain.campaigns import ExpiryRule, Safeguards
 from services.credits.domain.errors import (
     AlreadyDecided,
     AlreadyReversed,
@@ -44,6 +45,7 @@ from services.credits.domain.errors import (
     PersonNeeded,
     ProposalOutdated,
     RequestExpired,
+    RequestStale,
 )
 from services.credits.domain.grants import Adjustment
 from services.credits.domain.ledger import AccountKind
@@ -57,6 +59,7 @@ from services.credits.use_cases.approvals import (
     require_lowering_alone,
     withdraw_request,
 )
+from services.credits.use_cases.expiries import carry_credit_in
 from services.credits.use_cases.grants import propose_grants, sign_grants
 from services.credits.use_cases.pledges import withdraw_pledge
 from services.credits.use_cases.reversals import reverse_transfer
@@ -127,6 +130,7 @@ class TestEncodeOperation:
             ReversalOfTransfer(UUID(int=1)),
             ReversalOfTransfer(UUID(int=1), 30),
             WithdrawalForContributor(UUID(int=1), 30),
+            CarryInOfCredit(UUID(int=1), UUID(int=2)),
         ],
     )
     def test_is_read_back_as_it_was(self, operation: Operation) -> None:
@@ -333,6 +337,26 @@ class TestDecideRequest:
         assert await guarded.published(ApprovalDecided) == []
         await decide(guarded, request, guarded.make_officer(), outcome=DECLINED)
 
+    async def test_what_would_move_another_amount_by_now_is_refused(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (transfer,) = await guarded.fetch("SELECT id FROM transfer")
+        request = await ask(guarded, ReversalOfTransfer(transfer["id"]))
+        async with guarded.work() as work:
+            assert await check_safeguards(work, ReversalOfTransfer(transfer["id"], 60), reason=WHY) is None
+            await reverse_transfer(work, transfer["id"], reason=WHY, minutes=60)
+        with pytest.raises(RequestStale, match="540"):
+            await decide(guarded, request, guarded.make_officer())
+        assert await find_state(guarded, request) is ApprovalState.OPEN
+
+    async def test_a_second_slice_waits_too(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (transfer,) = await guarded.fetch("SELECT id FROM transfer")
+        async with guarded.work() as work:
+            await reverse_transfer(work, transfer["id"], reason=WHY, minutes=60)
+        request = await ask(guarded, ReversalOfTransfer(transfer["id"], 1))
+        await decide(guarded, request, guarded.make_officer())
+        assert await guarded.balance(AccountKind.POOL) == 539
+
     async def test_what_a_fuller_pool_cures_is_approved_later(self, guarded: Scene) -> None:
         request = await ask(guarded, SigningOfGrants(await compute(guarded)))
         (pledge,) = await guarded.fetch("SELECT id FROM pledge")
@@ -496,6 +520,58 @@ class TestDailyLimit:
         async with scene.work(colleague) as work:
             await reverse_transfer(work, settle["id"], reason=WHY)
             assert await store.sum_moved_minutes(work, scene.campaign_id, since=IN_SPRING) == 60
+
+
+async def carry_over(scene: Scene, *, above: int | None = None, limit: int | None = None) -> CarryInOfCredit:
+    """An open campaign after one that closed with 600 minutes to carry over; what would bring them in."""
+    earlier = await scene.start(expiry=ExpiryRule.CARRY_OVER)
+    await scene.fund(credit=600)
+    await scene.close()
+    from_campaign_id = earlier.campaign_id
+    await scene.start(safeguards=Safeguards(above, limit))
+    return CarryInOfCredit(scene.campaign_id, from_campaign_id)
+
+
+class TestCarryIn:
+    async def test_waits_for_a_second_person(self, database: Database, territory: str) -> None:
+        scene = Scene(database, territory)
+        request = await ask(scene, await carry_over(scene, above=60))
+        assert (request.minutes, request.campaign_id) == (600, scene.campaign_id)
+        await decide(scene, request, scene.make_officer())
+        assert sum((await scene.books()).by_kind.values()) == 0
+        assert (await scene.books()).by_kind["credit"] == 600
+
+    async def test_counts_as_moved_by_hand_and_the_closure_does_not(self, database: Database, territory: str) -> None:
+        scene = Scene(database, territory)
+        carry_in = await carry_over(scene, limit=600)
+        async with scene.work() as work:
+            assert await store.sum_moved_minutes(work, carry_in.from_campaign_id, since=IN_SPRING) == 600  # the grant alone
+            assert await check_safeguards(work, carry_in, reason=WHY) is None
+            await carry_credit_in(work, carry_in.campaign_id, from_campaign_id=carry_in.from_campaign_id)
+            assert await store.sum_moved_minutes(work, carry_in.campaign_id, since=IN_SPRING) == 600
+
+
+class TestSeveralLots:
+    async def test_what_is_undone_together_is_judged_together(self, start: Start) -> None:
+        scene = await start(above=60)
+        contributor = await scene.pledge(600)
+        association = await scene.admit(entitled_minutes=120)
+        for part in (60, 60):
+            async with scene.work() as work:
+                proposal_id = await propose_grants(work, scene.campaign_id)
+                adjustments = (Adjustment(association, part, "En deux fois"),)
+                assert await check_safeguards(work, SigningOfGrants(proposal_id, adjustments), reason=WHY) is None
+                await sign_grants(work, scene.campaign_id, proposal_id=proposal_id, adjustments=adjustments)
+        await scene.agree(association, contributor, 120)
+        reserved = await scene.fetch("SELECT id, minutes FROM transfer WHERE kind = 'reserve'")
+        assert [row["minutes"] for row in reserved] == [60, 60]
+        with pytest.raises(asyncpg.PostgresError, match="needs a second person"):
+            async with scene.work() as work:
+                await reverse_transfer(work, reserved[0]["id"], reason=WHY)
+        request = await ask(scene, ReversalOfTransfer(reserved[0]["id"]))
+        assert request.minutes == 120
+        await decide(scene, request, scene.make_officer())
+        assert await scene.balance(AccountKind.CREDIT, association) == 120
 
 
 class TestHeldByTheDatabase:

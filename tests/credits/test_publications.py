@@ -123,6 +123,18 @@ class TestPublishGrants:
         assert second.content["total_reversed_minutes"] == 195
         assert first.content["total_reversed_minutes"] == 0
 
+    async def test_a_reversal_in_part_is_published_and_granted_anew(self, scene: Scene) -> None:
+        proposal_id = await grant(scene)
+        await publish(scene, proposal_id)
+        (row,) = await scene.fetch("SELECT id FROM transfer WHERE kind = 'grant' AND minutes = 195")
+        async with scene.work() as work:
+            await reverse_transfer(work, row["id"], reason="Erreur de saisie", minutes=60)
+        corrected = PublicationOut.of(await publish(scene, proposal_id)).content
+        assert [line.reversed_minutes for line in corrected.lines] == [0, 60]
+        await scene.pledge(600)
+        further = PublicationOut.of(await publish(scene, await scene.sign())).content
+        assert [(line.already_granted_minutes, line.minutes) for line in further.lines] == [(390, 210), (135, 165)]
+
     async def test_a_further_grant_is_a_publication_of_its_own(self, scene: Scene) -> None:
         await publish(scene, await grant(scene))
         await scene.pledge(600)

@@ -146,6 +146,11 @@ class RequestExpired(Refused):
     title: ClassVar[str] = "This request has expired"
 
 
+class RequestStale(Refused):
+    code: ClassVar[str] = "request-stale"
+    title: ClassVar[str] = "It would move another amount by now"
+
+
 class RequestAltered(Refused):
     """Its row is not what was proposed: somebody wrote past the service."""
 

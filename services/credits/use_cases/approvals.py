@@ -31,6 +31,7 @@ from services.credits.domain.errors import (
     ApprovalNeeded,
     ApprovalPending,
     RequestAltered,
+    RequestStale,
 )
 from services.credits.domain.grants import decide_grants, digest_computation
 from services.credits.domain.ledger import TransferKind
@@ -182,6 +183,10 @@ async def _run(work: Work, request: ApprovalRequest) -> None:
     weight = await weigh(work, operation)
     if digest_operation(operation, campaign_id=weight.campaign_id, basis=weight.basis) != request.digest:
         raise RequestAltered("Its digest does not fit what it asks for. Decline it, and have the database looked into.")
+    if weight.minutes != request.minutes:
+        raise RequestStale(
+            f"It was proposed for {request.minutes} minutes and would move {weight.minutes} by now: decline it, and propose anew."
+        )
     await require_allowance(work, await campaigns.get_campaign(work, weight.campaign_id), minutes=weight.minutes)
     match operation:
         case SigningOfGrants(proposal_id, adjustments):
