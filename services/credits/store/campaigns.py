@@ -11,7 +11,16 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Promise, Rules, Safeguards
+from services.credits.domain.campaigns import (
+    Campaign,
+    CampaignFacts,
+    CampaignState,
+    ExpiryRule,
+    Pledge,
+    Promise,
+    Rules,
+    Safeguards,
+)
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
 from services.credits.domain.ledger import Account, AccountKey, AccountKind
