@@ -202,6 +202,20 @@ class TestApprovals:
         assert (await officer.post(f"/campaigns/{scene.campaign_id}/grants", json=body)).status_code == 202
 
 
+class TestGrants:
+    async def test_a_grant_reversed_in_parts_is_one_row(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        (seat,) = (await officer.get(f"/campaigns/{scene.campaign_id}/panel")).json()["items"]
+        adjustment = {"association_id": seat["association_id"], "minutes": 600, "reason": "Un début"}
+        (grant,) = (await sign(officer, scene, adjustments=[adjustment])).json()["grants"]
+        assert (grant["reversed_by"], grant["reversed_minutes"]) == (None, 0)
+        parts = [
+            (await officer.post(f"/transfers/{grant['transfer_id']}/reversal", json={"minutes": 15, **REASON})).json()
+            for _ in range(2)
+        ]
+        (grant,) = (await officer.get(f"/campaigns/{scene.campaign_id}/grants")).json()["items"]
+        assert (grant["reversed_by"], grant["reversed_minutes"]) == (parts[1]["id"], 30)
+
+
 class TestWhatIf:
     async def test_compares_scenarios(self, sign_in: Sign, officer: httpx2.AsyncClient, scene: Scene) -> None:
         body = {

@@ -107,7 +107,8 @@ class GrantOut(BaseModel):
     signed_by: str
     signed_at: datetime
     transfer_id: UUID | None = Field(description="Null when nothing was granted.")
-    reversed_by: UUID | None = Field(description="The transfer that undid it, if any.")
+    reversed_by: UUID | None = Field(description="The last transfer that undid it or a part of it, if any.")
+    reversed_minutes: int = Field(description="What was taken back of it.")
 
     @classmethod
     def of(cls, row: Row[Any]) -> "GrantOut":

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.ids import new_id
@@ -173,17 +173,20 @@ async def add_grants(
 
 def select_grants(campaign_id: UUID) -> Select[Any]:
     posted, reversal = transfer.alias("posted"), transfer.alias("reversal")
+    of_posted = select(reversal).where(reversal.c.reverses == posted.c.id).correlate(posted)
+    last = of_posted.with_only_columns(reversal.c.id).order_by(reversal.c.id.desc()).limit(1)
+    taken_back = of_posted.with_only_columns(func.coalesce(func.sum(reversal.c.minutes), 0))
     return (
         select(
             signed_grant,
             actor.c.name.label("association_name"),
             posted.c.id.label("transfer_id"),
-            reversal.c.id.label("reversed_by"),
+            last.scalar_subquery().label("reversed_by"),
+            taken_back.scalar_subquery().label("reversed_minutes"),
         )
         .select_from(signed_grant)
         .outerjoin(actor, actor.c.id == signed_grant.c.association_id)
         .outerjoin(posted, (posted.c.grant_id == signed_grant.c.id) & (posted.c.kind == "grant"))
-        .outerjoin(reversal, reversal.c.reverses == posted.c.id)
         .where(signed_grant.c.campaign_id == campaign_id)
     )
 

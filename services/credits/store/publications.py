@@ -4,38 +4,23 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Row, Select, select
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
 from services.credits.domain.errors import NotFound
 from services.credits.domain.publications import GrantedTo, Publication
-from services.credits.tables import actor, grant_publication, signed_grant, transfer
+from services.credits.store.grants import list_grants
+from services.credits.tables import grant_publication
 
 
 async def list_granted(work: Work, proposal_id: UUID) -> list[GrantedTo]:
     """What was signed under a proposal, with what the ledger took back of it since."""
-    posted, reversal = transfer.alias("posted"), transfer.alias("reversal")
-    reversed_minutes = (
-        select(func.coalesce(func.sum(reversal.c.minutes), 0))
-        .select_from(reversal)
-        .join(posted, posted.c.id == reversal.c.reverses)
-        .where(posted.c.grant_id == signed_grant.c.id, posted.c.kind == "grant")
-        .correlate(signed_grant)
-        .scalar_subquery()
-    )
-    query = (
-        select(signed_grant, actor.c.name, reversed_minutes.label("reversed_minutes"))
-        .select_from(signed_grant)
-        .outerjoin(actor, actor.c.id == signed_grant.c.association_id)
-        .where(signed_grant.c.proposal_id == proposal_id)
-        .order_by(signed_grant.c.association_id)
-    )
-    return [_granted_to(row) for row in await work.connection.execute(query)]
+    return [_granted_to(row) for row in await list_grants(work, proposal_id)]
 
 
 def _granted_to(row: Row[Any]) -> GrantedTo:
-    name = row.name or str(row.association_id)
+    name = row.association_name or str(row.association_id)
     return GrantedTo(row.association_id, name, row.minutes, row.adjustment_reason, int(row.reversed_minutes))
 
 

@@ -51,6 +51,8 @@ RULES: tuple[Rule, ...] = (
     Rule("credits.hours_pledged.v1", _C.CREDIT, (_A.CONTRIBUTOR,)),
     Rule("credits.pledge_withdrawn.v1", _C.CREDIT, (_A.CONTRIBUTOR, _A.OPERATORS)),
     Rule("credits.credit_granted.v1", _C.CREDIT, (_A.ASSOCIATION,)),
+    # The grant itself brought the e-mail.
+    Rule("credits.grants_published.v1", _C.CREDIT, (_A.PANEL,), emailed=False),
     Rule("credits.credit_expiring.v1", _C.CREDIT, (_A.ASSOCIATION, _A.OPERATORS)),
     Rule("credits.credit_expired.v1", _C.CREDIT, (_A.ASSOCIATION,)),
     Rule("credits.transfer_reversed.v1", _C.CREDIT, (_A.OFFICERS,)),
