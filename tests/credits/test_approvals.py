@@ -502,6 +502,19 @@ class TestDailyLimit:
         assert await find_state(scene, reversal) is ApprovalState.OPEN
         await decide(scene, reversal, scene.make_officer())
 
+    async def test_two_approvals_at_once_cannot_pass_it_together(self, start: Start) -> None:
+        scene = await start(above=60, limit=150)
+        for _ in range(4):
+            await scene.pledge(100)
+        pledges = await scene.fetch("SELECT id FROM pledge")
+        requests = [await ask(scene, WithdrawalForContributor(row["id"], 100)) for row in pledges]
+        approver = scene.make_officer()
+        results = await asyncio.gather(*(decide(scene, one, approver) for one in requests), return_exceptions=True)
+        assert sum(isinstance(result, ApprovalRequest) for result in results) == 1
+        assert sum(isinstance(result, DailyLimit) for result in results) == 3
+        assert await scene.balance(AccountKind.POOL) == 300
+        assert len(await scene.fetch("SELECT 1 FROM approval_decision")) == 1
+
     async def test_does_not_count_missions(self, start: Start) -> None:
         scene = await start(limit=600)
         association, contributor = await scene.fund(credit=600)

@@ -134,18 +134,15 @@ async def sum_moved_minutes(work: Work, campaign_id: UUID, *, since: datetime) -
     its end; credit brought in is an officer's.
     """
     undone, drawn = transfer.alias("undone"), account.alias("drawn")
-    query = (
-        select(func.coalesce(func.sum(transfer.c.minutes), 0))
-        .select_from(transfer)
-        .join(drawn, drawn.c.id == transfer.c.from_account_id)
-        .outerjoin(undone, undone.c.id == transfer.c.reverses)
-        .where(
-            transfer.c.campaign_id == campaign_id,
-            transfer.c.who == work.caller.identity,
-            transfer.c.kind.in_(BY_HAND),
-            transfer.c.recorded_at >= since,
-            or_(undone.c.kind.is_(None), undone.c.kind != TransferKind.DELIVER),
-            or_(transfer.c.kind != TransferKind.CARRY, drawn.c.kind == AccountKind.CARRIED),
-        )
+    # Looked up for the few rows that need it: a join might read the whole ledger.
+    undone_kind = select(undone.c.kind).where(undone.c.id == transfer.c.reverses).correlate(transfer).scalar_subquery()
+    drawn_kind = select(drawn.c.kind).where(drawn.c.id == transfer.c.from_account_id).correlate(transfer).scalar_subquery()
+    query = select(func.coalesce(func.sum(transfer.c.minutes), 0)).where(
+        transfer.c.campaign_id == campaign_id,
+        transfer.c.who == work.caller.identity,
+        transfer.c.kind.in_(BY_HAND),
+        transfer.c.recorded_at >= since,
+        or_(transfer.c.kind != TransferKind.REVERSE, undone_kind != TransferKind.DELIVER),
+        or_(transfer.c.kind != TransferKind.CARRY, drawn_kind == AccountKind.CARRIED),
     )
     return int((await work.connection.execute(query)).scalar_one())
