@@ -357,6 +357,18 @@ class TestDecideRequest:
         await decide(guarded, request, guarded.make_officer())
         assert await guarded.balance(AccountKind.POOL) == 539
 
+    async def test_slices_at_once_do_not_pass_together(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (transfer,) = await guarded.fetch("SELECT id FROM transfer")
+
+        async def slice_off() -> None:
+            async with guarded.work(guarded.make_officer()) as work:
+                if await check_safeguards(work, ReversalOfTransfer(transfer["id"], 50), reason=WHY) is None:
+                    await reverse_transfer(work, transfer["id"], reason=WHY, minutes=50)
+
+        await asyncio.gather(*(slice_off() for _ in range(5)), return_exceptions=True)
+        assert await guarded.balance(AccountKind.POOL) == 550
+
     async def test_what_a_fuller_pool_cures_is_approved_later(self, guarded: Scene) -> None:
         request = await ask(guarded, SigningOfGrants(await compute(guarded)))
         (pledge,) = await guarded.fetch("SELECT id FROM pledge")
@@ -578,7 +590,7 @@ class TestSeveralLots:
         await scene.agree(association, contributor, 120)
         reserved = await scene.fetch("SELECT id, minutes FROM transfer WHERE kind = 'reserve'")
         assert [row["minutes"] for row in reserved] == [60, 60]
-        with pytest.raises(asyncpg.PostgresError, match="needs a second person"):
+        with pytest.raises(ApprovalNeeded, match="needs a second person"):
             async with scene.work() as work:
                 await reverse_transfer(work, reserved[0]["id"], reason=WHY)
         request = await ask(scene, ReversalOfTransfer(reserved[0]["id"]))
@@ -618,7 +630,7 @@ class TestHeldByTheDatabase:
     async def test_no_reversal_above_the_threshold_without_approval(self, guarded: Scene) -> None:
         await guarded.pledge(600)
         (transfer,) = await guarded.fetch("SELECT id FROM transfer")
-        with pytest.raises(asyncpg.PostgresError, match="needs a second person"):
+        with pytest.raises(ApprovalNeeded, match="needs a second person"):
             async with guarded.work() as work:
                 await reverse_transfer(work, transfer["id"], reason=WHY)
 
