@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.credits.domain.campaigns import Rules
 from services.credits.domain.errors import EmptyPanel
 from services.credits.domain.grants import PanelSeat, compute_grants, digest_computation
-from services.credits.domain.what_if import Outcome, Scenario, as_if_nothing_were_granted, compare_scenarios
+from services.credits.domain.what_if import Outcome, Scenario, compare_scenarios
 from services.credits.schemas.what_if import WhatIfOut, build_what_if_sheet
 from services.credits.store import grants
 from services.credits.use_cases.grants import propose_grants
@@ -104,12 +104,6 @@ class TestLargestRemainder:
         assert len({digest_computation(one, **ids) for one in computed}) == len(computed)
 
 
-class TestAsIfNothingWereGranted:
-    def test_puts_what_was_granted_back_into_the_pool(self) -> None:
-        seats, pool = as_if_nothing_were_granted([make_seat(already_granted_minutes=45), make_seat()], 100)
-        assert ([seat.already_granted_minutes for seat in seats], pool) == ([0, 0], 145)
-
-
 class TestBuildWhatIfSheet:
     def test_opens_in_a_french_spreadsheet_and_runs_nothing(self) -> None:
         seat = PanelSeat(make_seat().association_id, 960_050, 0)
@@ -147,6 +141,15 @@ class TestImagineGrants:
             (own_afresh, other) = await imagine_grants(work, scene.campaign_id, scenarios=half, afresh=True)
         assert own.computation.computed_minutes == 0
         assert (own_afresh.computation.computed_minutes, other.computation.computed_minutes) == (600, 450)
+
+    async def test_afresh_counts_what_was_promised_once(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600, promise=900)
+        agreed = await scene.agree(association, contributor, 120)
+        await scene.handle(scene.validated(agreed, 90))
+        await scene.close()
+        async with scene.work() as work:
+            (own, _) = await imagine_grants(work, scene.campaign_id, scenarios=[Scenario("S")], afresh=True)
+        assert (own.computation.pool_minutes, own.computation.computed_minutes) == (900, 600)
 
     async def test_refuses_an_empty_panel(self, scene: Scene) -> None:
         with pytest.raises(EmptyPanel):

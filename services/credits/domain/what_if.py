@@ -69,12 +69,6 @@ def compare_scenarios(
     return outcomes
 
 
-def as_if_nothing_were_granted(seats: Sequence[PanelSeat], pool_minutes: int) -> tuple[list[PanelSeat], int]:
-    """The panel and the pool before the first signature: what was granted lies in the pool again."""
-    granted = sum(seat.already_granted_minutes for seat in seats)
-    return [replace(seat, already_granted_minutes=0) for seat in seats], pool_minutes + granted
-
-
 def _either(imagined: int | None, own: int) -> int:
     return own if imagined is None else imagined
 

@@ -28,7 +28,7 @@ class ScenarioBody(Body):
 
 class WhatIfBody(Body):
     scenarios: list[ScenarioBody] = Field(min_length=1, max_length=20)
-    afresh: bool = Field(False, description="As if nothing had been granted yet, what was granted being back in the pool.")
+    afresh: bool = Field(False, description="As if nothing had been granted yet: all that was promised is in the pool.")
 
 
 class ScenarioOut(BaseModel):
