@@ -41,6 +41,7 @@ from services.credits.domain.errors import (
     DailyLimit,
     NotEnoughCredit,
     NotOwnRequest,
+    NotReversible,
     OwnRequest,
     PersonNeeded,
     ProposalOutdated,
@@ -241,6 +242,14 @@ class TestCheckSafeguards:
         await decide(guarded, await ask(guarded, SigningOfGrants(proposal_id)), guarded.make_officer())
         with pytest.raises(AlreadySigned):
             await ask(guarded, SigningOfGrants(proposal_id))
+
+    async def test_asks_nobody_to_undo_what_is_undone_otherwise(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (transfer,) = await guarded.fetch("SELECT id FROM transfer")
+        await decide(guarded, await ask(guarded, ReversalOfTransfer(transfer["id"])), guarded.make_officer())
+        (reversal,) = await guarded.fetch("SELECT id FROM transfer WHERE kind = 'reverse'")
+        with pytest.raises(NotReversible):
+            await ask(guarded, ReversalOfTransfer(reversal["id"]))
 
     async def test_reversal_in_slices_does_not_pass(self, guarded: Scene) -> None:
         await compute(guarded)

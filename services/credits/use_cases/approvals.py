@@ -30,6 +30,7 @@ from services.credits.domain.errors import (
     AlreadySigned,
     ApprovalNeeded,
     ApprovalPending,
+    NotReversible,
     RequestAltered,
     RequestStale,
 )
@@ -40,7 +41,7 @@ from services.credits.store import campaigns, grants, ledger
 from services.credits.use_cases.expiries import carry_credit_in, list_left
 from services.credits.use_cases.grants import sign_grants
 from services.credits.use_cases.pledges import require_contributor, require_worth, withdraw_pledge
-from services.credits.use_cases.reversals import reverse_transfer
+from services.credits.use_cases.reversals import INSTEAD, reverse_transfer
 
 # What a mission reserved, or what was served (and delivered) of it, is undone as one: by which transfers it is weighed.
 UNDONE_TOGETHER = {
@@ -267,6 +268,8 @@ async def _require_possible(work: Work, operation: Operation) -> None:
                 raise AlreadySigned("Read them at GET /campaigns/{id}/grants; a correction needs a new proposal or a reversal.")
         case ReversalOfTransfer(transfer_id):
             found = await ledger.get_transfer(work, transfer_id)
+            if found.kind in INSTEAD:
+                raise NotReversible(INSTEAD[found.kind])
             if found.reversible_minutes == 0:
                 raise AlreadyReversed(f"Transfer {found.id} is undone already; read its `reversed_by`.")
         case WithdrawalForContributor(pledge_id, minutes):
