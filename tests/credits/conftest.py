@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from kernel.database import Database
+from services.credits.domain.campaigns import Safeguards
+from tests.builders.approvals import Start
 from tests.builders.credits import Scene
 
 
@@ -17,3 +19,19 @@ def database(make_database: Callable[..., Database]) -> Database:
 async def scene(database: Database, territory: str) -> Scene:
     """An open campaign."""
     return await Scene(database, territory).start()
+
+
+@pytest.fixture
+def start(database: Database, territory: str) -> Start:
+    """A function: an open campaign with these safeguards."""
+
+    async def begin(*, above: int | None = None, limit: int | None = None) -> Scene:
+        return await Scene(database, territory).start(safeguards=Safeguards(above, limit))
+
+    return begin
+
+
+@pytest.fixture
+async def guarded(start: Start) -> Scene:
+    """More than an hour needs a second person."""
+    return await start(above=60)
