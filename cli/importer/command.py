@@ -13,7 +13,7 @@ from cli.http import make_client
 from cli.importer.checking import Folder, read_folder
 from cli.importer.layouts import make_layouts
 from cli.importer.reading import write_rejects
-from cli.importer.report import print_remarks, print_results
+from cli.importer.report import print_remarks, print_results, print_subsidies
 from cli.importer.sending import FileResult, Importer, total
 
 
@@ -21,6 +21,7 @@ def run(path: Path, *, url: str, client_id: str, client_secret: str, shift_days:
     """Import a folder or a file and print what came of it. Returns the number of rejected rows."""
     folder = read_folder(path, make_layouts(shift_days))
     print_remarks(console, folder)
+    print_subsidies(console, folder)
     if dry_run:
         results = [_as_checked(folder, index) for index in range(len(folder.files))]
         print_results(console, results, written=[], dry_run=True)

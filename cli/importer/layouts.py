@@ -10,6 +10,7 @@ from cli.importer.codes import ACTOR_KINDS, EXPIRIES, FIELDS_OF_ACTION, LOCALES,
 Values = Mapping[str, Any]
 Request = tuple[str, dict[str, Any]]
 
+SUBSIDIES = "subventions"
 LINE = v.text(longest=200)
 TEXT = v.text(longest=4000)
 NOTE = v.text(longest=500)
@@ -80,6 +81,8 @@ def _campaigns(day: v.Reader) -> Layout:
         Column("pas_minutes", v.whole(1, 1440), "step_minutes"),
         Column("expiration", v.one_of(EXPIRIES), "expiry"),
         Column("conventions_obligatoires", v.boolean, "conventions_required"),
+        Column("double_signature_heures", v.threshold_minutes, "four_eyes_above_minutes"),
+        Column("plafond_jour_heures", v.minutes, "daily_limit_minutes"),
     )
     return Layout(
         "campagne", ("ref",), columns, lambda row: (f"/campaigns/refs/{row['ref']}", _fields(columns, row)), defines=CAMPAIGN
@@ -99,7 +102,7 @@ def _panel() -> Layout:
             columns, row, without=("campagne", "association")
         )
 
-    return Layout("subventions", ("campagne", "association"), columns, request)
+    return Layout(SUBSIDIES, ("campagne", "association"), columns, request)
 
 
 def _pledges() -> Layout:

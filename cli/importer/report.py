@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.importer.checking import Folder
+from cli.importer.layouts import SUBSIDIES
 from cli.importer.reading import Reject
 from cli.importer.sending import FileResult
 
@@ -25,6 +26,29 @@ def print_remarks(console: Console, folder: Folder) -> None:
             )
     if folder.ignored:
         console.print(f"[dim]Fichiers ignorés : {', '.join(folder.ignored)}[/]")
+
+
+def print_subsidies(console: Console, folder: Folder) -> None:
+    """The sums of the subsidies before and after, to be compared with the town's own: a wrong file is seen before it counts."""
+    for file in folder.files:
+        by_campaign: dict[str, list[tuple[str, int, int]]] = {}
+        for row in file.rows if file.layout.stem == SUBSIDIES else ():
+            seat = (row.values["association"], row.values["avant_euros"], row.values["apres_euros"])
+            by_campaign.setdefault(row.values["campagne"], []).append(seat)
+        for campaign, seats in by_campaign.items():
+            before, after = sum(seat[1] for seat in seats), sum(seat[2] for seat in seats)
+            console.print(
+                f"Subventions, {escape(campaign)} : {len(seats)} associations, {_euros(before)} avant, {_euros(after)} après,"
+                f" soit {_euros(before - after)} de baisse"
+            )
+            if uncut := [association for association, one, other in seats if other >= one]:
+                names = escape(", ".join(uncut[:10])) + (", …" if len(uncut) > 10 else "")
+                console.print(f"[yellow]![/] sans baisse, donc sans dotation ({len(uncut)}) : {names}")
+
+
+def _euros(cents: int) -> str:
+    sign, (whole, rest) = "-" if cents < 0 else "", divmod(abs(cents), 100)
+    return f"{sign}{whole:,}".replace(",", " ") + f",{rest:02d} €"
 
 
 def print_results(console: Console, results: Sequence[FileResult], *, written: Sequence[Path], dry_run: bool) -> None:

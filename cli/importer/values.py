@@ -113,7 +113,7 @@ def degrees(limit: int) -> Reader:
 def cents(cell: str) -> int:
     """Euros, as whole cents."""
     value = decimal(cell) * 100
-    if value != value.to_integral_value() or not 0 <= value <= 10**12:
+    if value != value.to_integral_value() or not 0 <= value <= 10**11:
         raise BadCell("ce n'est pas un montant en euros", "un montant positif avec au plus deux décimales, comme 1250,50")
     return int(value)
 
@@ -123,6 +123,11 @@ def minutes(cell: str) -> int:
     if clock := _CLOCK_HOURS.fullmatch(cell.strip()):
         return _check_minutes(Decimal(int(clock.group(1)) * 60 + int(clock.group(2) or 0)))
     return _check_minutes(decimal(cell) * 60)
+
+
+def threshold_minutes(cell: str) -> int:
+    """Hours above which a rule holds, as whole minutes; 0 means always."""
+    return 0 if cell.strip() == "0" else minutes(cell)
 
 
 def _check_minutes(value: Decimal) -> int:

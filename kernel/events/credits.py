@@ -206,3 +206,42 @@ class TransferReversed(Event):
     reversal_id: UUID
     minutes: int
     reason: str
+
+
+class ApprovalRequested(Event):
+    """An operation waits for a second person. Subject: the request's id."""
+
+    event_type: ClassVar[str] = "credits.approval_requested.v1"
+    public: ClassVar[bool] = False  # the reason is a person's own words
+    request_id: UUID
+    campaign_id: UUID
+    kind: str  # grants | reversal | withdrawal | carry_in
+    minutes: int
+    reason: str
+    proposed_by: UUID
+    expires_on: date
+
+
+class ApprovalDecided(Event):
+    """It was approved and done, or declined, or withdrawn by who proposed it. Subject: the request's id."""
+
+    event_type: ClassVar[str] = "credits.approval_decided.v1"
+    public: ClassVar[bool] = False
+    request_id: UUID
+    campaign_id: UUID
+    kind: str
+    minutes: int
+    outcome: str  # approved | declined | withdrawn
+    reason: str
+    proposed_by: UUID
+    decided_by: UUID
+
+
+class GrantsPublished(Event):
+    """The town published the signed grants of a proposal. Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.grants_published.v1"
+    campaign_id: UUID
+    publication_id: UUID
+    number: int
+    digest: str

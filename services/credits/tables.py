@@ -42,6 +42,8 @@ campaign = Table(
     Column("hour_value_cents", Integer, nullable=False),
     Column("expiry", Text, nullable=False),
     Column("conventions_required", Boolean, nullable=False),
+    Column("four_eyes_above_minutes", BigInteger),
+    Column("daily_limit_minutes", BigInteger),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
     instant_column("opened_at", nullable=True),
@@ -110,6 +112,54 @@ signed_grant = Table(
     Column("adjustment_reason", Text),
     Column("signed_by", Text, nullable=False),
     instant_column("signed_at"),
+)  # fmt: skip
+
+grant_signature = Table(
+    "grant_signature", metadata,
+    territory_column(), id_column("proposal_id"),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("computation_digest", Text, nullable=False),
+    Column("approval_id", Uuid),
+    Column("signed_by", Text, nullable=False),
+    instant_column("signed_at"),
+)  # fmt: skip
+
+grant_publication = Table(
+    "grant_publication", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("proposal_id", Uuid, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("replaces", Uuid),
+    Column("content", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("published_by", Text, nullable=False),
+    instant_column("published_at"),
+)  # fmt: skip
+
+approval_request = Table(
+    "approval_request", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject_id", Uuid, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Uuid, nullable=False),
+    instant_column("proposed_at"),
+    instant_column("expires_at"),
+)  # fmt: skip
+
+approval_decision = Table(
+    "approval_decision", metadata,
+    territory_column(), id_column("request_id"),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decided_by", Uuid, nullable=False),
+    instant_column("decided_at"),
 )  # fmt: skip
 
 hold = Table(

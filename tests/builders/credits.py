@@ -13,7 +13,7 @@ from kernel.events.matching import MissionAgreed, MissionCancelled, MissionValid
 from kernel.events.registry import ActorRecorded
 from kernel.ids import new_id
 from kernel.work import Work, open_work
-from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Rules
+from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Rules, Safeguards
 from services.credits.domain.grants import Adjustment, PanelSeat
 from services.credits.domain.holds import Hold, HoldState, Means
 from services.credits.domain.ledger import AccountKind
@@ -39,8 +39,14 @@ def make_rules(
     return Rules(step_minutes, compensation_permille, hour_value_cents, expiry, conventions_required)
 
 
-def make_facts(*, title: str = "Campagne", rules: Rules | None = None, ends_on: date = date(2026, 12, 31)) -> CampaignFacts:
-    return CampaignFacts(title, date(2026, 1, 1), ends_on, new_id(), rules or make_rules())
+def make_facts(
+    *,
+    title: str = "Campagne",
+    rules: Rules | None = None,
+    ends_on: date = date(2026, 12, 31),
+    safeguards: Safeguards = Safeguards(),
+) -> CampaignFacts:
+    return CampaignFacts(title, date(2026, 1, 1), ends_on, new_id(), rules or make_rules(), safeguards)
 
 
 def make_campaign(*, state: CampaignState = CampaignState.OPEN, ends_on: date = date(2026, 12, 31)) -> Campaign:
@@ -87,13 +93,20 @@ class Scene:
         expiry: ExpiryRule = ExpiryRule.RETURN,
         ends_on: date = date(2026, 12, 31),
         conventions_required: bool = False,
+        safeguards: Safeguards = Safeguards(),
     ) -> "Scene":
         """An open campaign."""
         async with self.work() as work:
-            facts = make_facts(rules=make_rules(expiry=expiry, conventions_required=conventions_required), ends_on=ends_on)
+            rules = make_rules(expiry=expiry, conventions_required=conventions_required)
+            facts = make_facts(rules=rules, ends_on=ends_on, safeguards=safeguards)
             campaign, _ = await write_campaign(work, ref=f"campagne-{new_id()}", facts=facts)
             self.campaign_id = (await open_campaign(work, campaign.id)).id
         return self
+
+    def make_officer(self, *, client_id: str | None = None, member_id: UUID | None = None) -> Caller:
+        """Another officer of the town, or the same person with another client."""
+        member = member_id or new_id()
+        return Caller(self.territory, client_id or f"{self.territory}.{member}", None, member, frozenset({Role.OFFICER}))
 
     async def record_actor(self, *, kind: str = "association", name: str = "Les Petits Ateliers", archived: bool = False) -> UUID:
         actor_id = new_id()

@@ -115,3 +115,9 @@ class TestEveryReader:
         else:
             said = ("a value", "nothing")
         assert all(said)
+
+
+class TestThresholdMinutes:
+    @pytest.mark.parametrize(("cell", "expected"), [("0", 0), ("10", 600), ("14 h 30", 870)])
+    def test_reads_hours_from_zero_on(self, cell: str, expected: int) -> None:
+        assert values.threshold_minutes(cell) == expected

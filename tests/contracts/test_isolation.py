@@ -47,6 +47,7 @@ def path_to(town: Town, template: str) -> str:
         "webhook-deliveries": "delivery", "panel": "association", "statements": "association",
         "contributor-statements": "company", "grant-proposals": "proposal", "parties": "association", "conventions": "mission",
         "valuations": "mission", "receipts": "receipt", "tax-reductions": "company",
+        "grant-publications": "publication", "approvals": "approval",
     }  # fmt: skip
     parts = template.removeprefix(PREFIX).split("/")
     for index, part in enumerate(parts):
@@ -72,6 +73,14 @@ async def live(town: Town, webhook_url: str) -> None:
     town.ids["transfer"] = (await town.officer.everything(f"/campaigns/{campaign}/transfers"))[0]["id"]
     proposal = await town.officer.post(f"/campaigns/{campaign}/grant-proposals", key=f"again-{campaign}")
     town.ids["proposal"] = proposal["id"]
+    (granted, *_) = await town.officer.everything(f"/campaigns/{campaign}/grants")
+    published = {"proposal_id": granted["proposal_id"]}
+    town.ids["publication"] = (await town.officer.post(f"/campaigns/{campaign}/grant-publications", published, key="publish"))[
+        "id"
+    ]
+    agent = await town.person("agent", ["officer"], member_id=town.ids["animator"])
+    wanted = {"kind": "withdrawal", "pledge_id": town.ids["pledge"], "minutes": 60}
+    town.ids["approval"] = (await agent.post("/approvals", {"wanted": wanted, "reason": "Un second regard"}, key="ask"))["id"]
     manager = town.people["manager"]
     town.ids["inbox"] = (await wait_until(lambda: manager.everything("/inbox"), what="a notice"))[0]["id"]
     path = f"/webhooks/{webhook['id']}/deliveries"

@@ -6,6 +6,8 @@ import pytest
 from fastapi import FastAPI
 
 from kernel.database import Database
+from services.credits.domain.campaigns import Safeguards
+from tests.builders.approvals import Start
 from tests.builders.credits import Scene
 
 
@@ -23,3 +25,19 @@ def app(make_app: Callable[..., FastAPI]) -> FastAPI:
 async def scene(database: Database, territory: str) -> Scene:
     """An open campaign."""
     return await Scene(database, territory).start()
+
+
+@pytest.fixture
+def start(database: Database, territory: str) -> Start:
+    """A function: an open campaign with these safeguards."""
+
+    async def begin(*, above: int | None = None, limit: int | None = None) -> Scene:
+        return await Scene(database, territory).start(safeguards=Safeguards(above, limit))
+
+    return begin
+
+
+@pytest.fixture
+async def guarded(start: Start) -> Scene:
+    """More than an hour needs a second person."""
+    return await start(above=60)

@@ -152,6 +152,18 @@ class TestAnnounce:
         readers = {row.client_id or row.member_id for row in await rows(town, notice)}
         assert readers == {town.people["omar"]} | ({hook.client_id} if owner == "program" else set())
 
+    async def test_asks_the_other_officers_to_decide_and_tells_the_proposer_what_came_of_it(self, town: Town) -> None:
+        proposer = town.people["omar"]
+        await town.tell(make_event("credits.approval_requested.v1", proposed_by=proposer), actorid=str(proposer))
+        await announce(town)
+        assert await told(town) == set()
+        await town.tell(make_event("credits.approval_requested.v1", proposed_by=new_id()), actorid=str(new_id()))
+        decided = make_event("credits.approval_decided.v1", proposed_by=proposer, outcome="declined")
+        await town.tell(decided, actorid=str(new_id()))
+        await announce(town)
+        assert await told(town) == {("omar", "approval_requested"), ("omar", "approval_decided")}
+        assert len(await rows(town, email)) == len(await rows(town, notice)) == 2
+
     async def test_nothing_of_another_territory_is_told(self, town: Town) -> None:
         other = Town(town.database, "10000")
         await other.tell(make_event("credits.transfer_reversed.v1"))

@@ -39,6 +39,18 @@ class Rules:
 
 
 @dataclass(frozen=True)
+class Safeguards:
+    """What one person may do alone (docs/adr/0017); None switches a safeguard off.
+
+    `four_eyes_above_minutes`: what moves more than this by hand needs a second person. `daily_limit_minutes`: what one
+    person may move by hand on one local day.
+    """
+
+    four_eyes_above_minutes: int | None = None
+    daily_limit_minutes: int | None = None
+
+
+@dataclass(frozen=True)
 class CampaignFacts:
     """What the officer writes down of a campaign."""
 
@@ -47,6 +59,7 @@ class CampaignFacts:
     ends_on: date
     operator_id: UUID
     rules: Rules
+    safeguards: Safeguards = Safeguards()
 
     def __post_init__(self) -> None:
         if self.ends_on < self.starts_on:

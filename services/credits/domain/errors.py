@@ -118,6 +118,73 @@ class AlreadySigned(Refused):
     title: ClassVar[str] = "These grants are signed already"
 
 
+class ProposalNotSigned(Refused):
+    code: ClassVar[str] = "proposal-not-signed"
+    title: ClassVar[str] = "Only signed grants are published"
+
+
+class AlreadyPublished(Refused):
+    code: ClassVar[str] = "already-published"
+    title: ClassVar[str] = "This is published as it stands"
+
+
+class ComputationOfAnother(Refused):
+    code: ClassVar[str] = "computation-of-another"
+    title: ClassVar[str] = "You read another computation than the one you sign"
+
+
+class PersonNeeded(Refused):
+    code: ClassVar[str] = "person-needed"
+    title: ClassVar[str] = "Two persons decide this, and your token names none"
+
+
+class OwnRequest(Refused):
+    code: ClassVar[str] = "own-request"
+    title: ClassVar[str] = "Nobody decides what they proposed"
+
+
+class NotOwnRequest(Refused):
+    code: ClassVar[str] = "not-own-request"
+    title: ClassVar[str] = "Only who proposed it can withdraw it"
+
+
+class AlreadyDecided(Refused):
+    code: ClassVar[str] = "already-decided"
+    title: ClassVar[str] = "This request is decided already"
+
+
+class RequestExpired(Refused):
+    code: ClassVar[str] = "request-expired"
+    title: ClassVar[str] = "This request has expired"
+
+
+class RequestStale(Refused):
+    code: ClassVar[str] = "request-stale"
+    title: ClassVar[str] = "It would move another amount by now"
+
+
+class RequestAltered(Refused):
+    """Its row is not what was proposed: somebody wrote past the service."""
+
+    code: ClassVar[str] = "request-altered"
+    title: ClassVar[str] = "This request is not what was proposed"
+
+
+class ApprovalPending(Refused):
+    code: ClassVar[str] = "approval-pending"
+    title: ClassVar[str] = "Another request about this is waiting"
+
+
+class ApprovalNeeded(Refused):
+    code: ClassVar[str] = "approval-needed"
+    title: ClassVar[str] = "This needs a second person"
+
+
+class DailyLimit(Refused):
+    code: ClassVar[str] = "daily-limit"
+    title: ClassVar[str] = "You have moved what one person may in a day"
+
+
 class MissionUnknown(Refused):
     """Not agreed here (yet): its agreement is late or parked, and a later try finds it."""
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from uuid import UUID
 
 from services.credits.domain.campaigns import Rules
+from services.credits.domain.digests import digest_json
 from services.credits.domain.errors import BadInput
 from services.credits.domain.wording import decimal_text, euros_text, number_text
 
@@ -151,6 +152,36 @@ def _decide_grant(association_id: UUID, computed_minutes: int, adjustment: Adjus
     if adjustment is None or adjustment.minutes == computed_minutes:
         return GrantDecision(association_id, computed_minutes, computed_minutes, None)
     return GrantDecision(association_id, computed_minutes, adjustment.minutes, adjustment.reason)
+
+
+def digest_computation(computed: GrantComputation, *, campaign_id: UUID, proposal_id: UUID) -> str:
+    """What a signature stands under: every rule, input and figure of a computation (README, "Digests")."""
+    lines = [
+        {
+            "association_id": str(line.seat.association_id),
+            "subsidy_before_cents": line.seat.subsidy_before_cents,
+            "subsidy_after_cents": line.seat.subsidy_after_cents,
+            "already_granted_minutes": line.seat.already_granted_minutes,
+            "exact_minutes": str(line.exact_minutes),
+            "entitled_minutes": line.entitled_minutes,
+            "due_minutes": line.due_minutes,
+            "share_steps": str(line.share_steps),
+            "extra_step": line.extra_step,
+            "computed_minutes": line.computed_minutes,
+        }
+        for line in sorted(computed.lines, key=lambda line: line.seat.association_id)
+    ]
+    return digest_json(
+        {
+            "campaign_id": str(campaign_id),
+            "proposal_id": str(proposal_id),
+            "step_minutes": computed.rules.step_minutes,
+            "compensation_permille": computed.rules.compensation_permille,
+            "hour_value_cents": computed.rules.hour_value_cents,
+            "pool_minutes": computed.pool_minutes,
+            "lines": lines,
+        }
+    )
 
 
 def explain_grant(line: GrantLine, *, rules: Rules, is_cut: bool) -> str:

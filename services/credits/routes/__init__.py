@@ -1,6 +1,31 @@
 """The HTTP routes of the credits service."""
 
-from services.credits.routes import campaigns, conventions, grants, holds, ledger, pledges, receipts, statements, valuations
+from services.credits.routes import (
+    approvals,
+    campaigns,
+    conventions,
+    grants,
+    holds,
+    ledger,
+    pledges,
+    publications,
+    receipts,
+    statements,
+    valuations,
+    what_if,
+)
 
-routers = [campaigns.router, pledges.router, grants.router, ledger.router, holds.router, statements.router]
-routers += [conventions.router, valuations.router, receipts.router]
+routers = [
+    campaigns.router,
+    pledges.router,
+    grants.router,
+    what_if.router,
+    publications.router,
+    approvals.router,
+    ledger.router,
+    holds.router,
+    conventions.router,
+    valuations.router,
+    receipts.router,
+    statements.router,
+]

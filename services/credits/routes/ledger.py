@@ -3,14 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Response
 
 from kernel.auth import EVERYONE, Role
 from kernel.paging import OnePage, Page, fetch_page
 from kernel.routing import InWork, allow, make_router
+from services.credits.domain.approvals import CarryInOfCredit, ReversalOfTransfer
 from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, TransferKind
 from services.credits.routes.access import CONCERNED, only_own
+from services.credits.routes.approvals import WAITS, answer_waiting
 from services.credits.schemas.ledger import (
     AccountOut,
     BooksOut,
@@ -25,6 +27,7 @@ from services.credits.schemas.ledger import (
 from services.credits.store import campaigns, holds, lots
 from services.credits.store import ledger as store
 from services.credits.tables import account, hold, lot, refusal, transfer
+from services.credits.use_cases.approvals import check_safeguards
 from services.credits.use_cases.expiries import carry_credit_in
 from services.credits.use_cases.reversals import reverse_transfer
 
@@ -72,9 +75,17 @@ async def get_transfers(
     return await fetch_page(work, query, by=transfer.c.id, page=page, shape=lambda row: TransferOut.of(store.transfer_of(row)))
 
 
-@router.post("/transfers/{id}/reversal", status_code=201, **allow("credits:write", Role.OFFICER))
-async def post_reversal(work: InWork, id: UUID, body: ReversalBody) -> TransferOut:
+@router.post(
+    "/transfers/{id}/reversal",
+    status_code=201,
+    response_model=TransferOut,
+    responses=WAITS,
+    **allow("credits:write", Role.OFFICER),
+)
+async def post_reversal(work: InWork, id: UUID, body: ReversalBody) -> TransferOut | Response:
     """Undo a transfer by its opposite, in whole or in parts, where no bound is in the way; served and delivered go together."""
+    if (waiting := await check_safeguards(work, ReversalOfTransfer(id, body.minutes), reason=body.reason)) is not None:
+        return answer_waiting(work, waiting)
     return TransferOut.of(await reverse_transfer(work, id, reason=body.reason, minutes=body.minutes))
 
 
@@ -88,9 +99,18 @@ async def get_lots(work: InWork, id: UUID, page: OnePage, *, association_id: UUI
     return await fetch_page(work, query, by=lot.c.id, page=page, shape=LotOut.of)
 
 
-@router.post("/campaigns/{id}/carry-ins", status_code=201, **allow("credits:write", Role.OFFICER))
-async def post_carry_in(work: InWork, id: UUID, body: CarryInBody) -> CarriedIn:
+@router.post(
+    "/campaigns/{id}/carry-ins",
+    status_code=201,
+    response_model=CarriedIn,
+    responses=WAITS,
+    **allow("credits:write", Role.OFFICER),
+)
+async def post_carry_in(work: InWork, id: UUID, body: CarryInBody) -> CarriedIn | Response:
     """Bring what an earlier campaign carried over into this one: a new lot for each association, until this one's end."""
+    carry_in = CarryInOfCredit(id, body.from_campaign_id)
+    if (waiting := await check_safeguards(work, carry_in, reason="Report de crédit d'une campagne close")) is not None:
+        return answer_waiting(work, waiting)
     return CarriedIn(minutes=await carry_credit_in(work, id, from_campaign_id=body.from_campaign_id))
 
 

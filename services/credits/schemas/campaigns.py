@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
-from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Outcome, Rules
+from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Outcome, Rules, Safeguards
 from services.credits.schemas.fields import Body, Cents, Day, Line, Minutes, Note, Reason
 
 
@@ -22,6 +22,12 @@ class CampaignBody(Body):
     hour_value_cents: Annotated[int, Field(ge=1, le=10_000_000)] = Field(description="Reference value of an hour, in cents.")
     step_minutes: Annotated[int, Field(ge=1, le=1440)] = Field(15, description="Grants are whole multiples of it.")
     expiry: ExpiryRule = Field(ExpiryRule.RETURN, description="What becomes of unspent credit at the end.")
+    four_eyes_above_minutes: Annotated[int, Field(ge=0, le=100_000_000)] | None = Field(
+        None, description="What moves more than this by hand is proposed by one person and approved by another; null: off."
+    )
+    daily_limit_minutes: Minutes | None = Field(
+        None, description="What one person may move by hand on one local day; null: no limit."
+    )
 
     conventions_required: bool = Field(False, description="No minute is settled without a concluded convention.")
 
@@ -29,7 +35,8 @@ class CampaignBody(Body):
         rules = Rules(
             self.step_minutes, self.compensation_permille, self.hour_value_cents, self.expiry, self.conventions_required
         )
-        return CampaignFacts(self.title, self.starts_on, self.ends_on, self.operator_id, rules)
+        safeguards = Safeguards(self.four_eyes_above_minutes, self.daily_limit_minutes)
+        return CampaignFacts(self.title, self.starts_on, self.ends_on, self.operator_id, rules, safeguards)
 
 
 class CampaignOut(BaseModel):
@@ -44,6 +51,8 @@ class CampaignOut(BaseModel):
     step_minutes: int
     expiry: ExpiryRule
     conventions_required: bool
+    four_eyes_above_minutes: int | None
+    daily_limit_minutes: int | None
     state: CampaignState
     closure_reason: str | None
     version: int
@@ -56,6 +65,8 @@ class CampaignOut(BaseModel):
             operator_id=facts.operator_id, compensation_permille=rules.compensation_permille,
             hour_value_cents=rules.hour_value_cents, step_minutes=rules.step_minutes, expiry=rules.expiry,
             conventions_required=rules.conventions_required,
+            four_eyes_above_minutes=facts.safeguards.four_eyes_above_minutes,
+            daily_limit_minutes=facts.safeguards.daily_limit_minutes,
             state=campaign.state, closure_reason=campaign.closure_reason, version=campaign.version,
         )  # fmt: skip
 

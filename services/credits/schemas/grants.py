@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from services.credits.domain.grants import GrantComputation, GrantLine, explain_grant
@@ -44,6 +44,21 @@ class GrantLineOut(BaseModel):
         )
 
 
+class SignatureOut(BaseModel):
+    """Who decided, when, and under which computation."""
+
+    signed_by: str = Field(description="Opaque id of who signed; with four eyes, of who approved.")
+    signed_at: datetime
+    proposed_by: UUID | None = Field(description="Who proposed it, where two persons decided.")
+    approval_id: UUID | None
+    computation_digest: str = Field(description="SHA-256 of the computation with all its rules, inputs and figures.")
+    minutes: int
+
+    @classmethod
+    def of(cls, row: Row[Any] | None) -> "SignatureOut | None":
+        return cls.model_validate(dict(row._mapping)) if row is not None else None
+
+
 class GrantProposalOut(BaseModel):
     id: UUID
     campaign_id: UUID
@@ -56,6 +71,8 @@ class GrantProposalOut(BaseModel):
     computed_by: str
     computed_at: datetime
     signed: bool
+    digest: str = Field(description="SHA-256 of the computation; quote it when you sign.")
+    signature: SignatureOut | None = Field(description="Null until it is signed (and for grants signed before it was kept).")
     lines: list[GrantLineOut]
 
 
@@ -70,6 +87,12 @@ class AdjustmentBody(Body):
 class SignatureBody(Body):
     proposal_id: UUID
     adjustments: list[AdjustmentBody] = Field(default_factory=list, max_length=2000)
+    reason: Reason = Field(
+        "Dotations calculées d'après les baisses de subvention", description="For who approves it, if need be."
+    )
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="Of the computation you read: another one is then refused."
+    )
 
 
 class GrantOut(BaseModel):
@@ -84,7 +107,8 @@ class GrantOut(BaseModel):
     signed_by: str
     signed_at: datetime
     transfer_id: UUID | None = Field(description="Null when nothing was granted.")
-    reversed_by: UUID | None = Field(description="The transfer that undid it, if any.")
+    reversed_by: UUID | None = Field(description="The last transfer that undid it or a part of it, if any.")
+    reversed_minutes: int = Field(description="What was taken back of it.")
 
     @classmethod
     def of(cls, row: Row[Any]) -> "GrantOut":
@@ -94,9 +118,11 @@ class GrantOut(BaseModel):
 class GrantsOut(BaseModel):
     proposal_id: UUID
     total_minutes: int
+    signature: SignatureOut | None
     grants: list[GrantOut]
 
     @classmethod
-    def of(cls, proposal_id: UUID, rows: Sequence[Row[Any]]) -> "GrantsOut":
+    def of(cls, proposal_id: UUID, rows: Sequence[Row[Any]], *, signature: Row[Any] | None) -> "GrantsOut":
         grants = [GrantOut.of(row) for row in rows]
-        return cls(proposal_id=proposal_id, total_minutes=sum(grant.minutes for grant in grants), grants=grants)
+        total = sum(grant.minutes for grant in grants)
+        return cls(proposal_id=proposal_id, total_minutes=total, signature=SignatureOut.of(signature), grants=grants)

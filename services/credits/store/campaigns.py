@@ -11,7 +11,16 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Pledge, Promise, Rules
+from services.credits.domain.campaigns import (
+    Campaign,
+    CampaignFacts,
+    CampaignState,
+    ExpiryRule,
+    Pledge,
+    Promise,
+    Rules,
+    Safeguards,
+)
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
 from services.credits.domain.ledger import Account, AccountKey, AccountKind
@@ -22,7 +31,8 @@ def campaign_of(row: Row[Any]) -> Campaign:
     rules = Rules(
         row.step_minutes, row.compensation_permille, row.hour_value_cents, ExpiryRule(row.expiry), row.conventions_required
     )
-    facts = CampaignFacts(row.title, row.starts_on, row.ends_on, row.operator_id, rules)
+    safeguards = Safeguards(row.four_eyes_above_minutes, row.daily_limit_minutes)
+    facts = CampaignFacts(row.title, row.starts_on, row.ends_on, row.operator_id, rules, safeguards)
     return Campaign(row.id, row.ref, facts, CampaignState(row.state), row.version, row.closure_reason)
 
 
@@ -37,6 +47,8 @@ def _columns_of(facts: CampaignFacts) -> dict[str, Any]:
         "hour_value_cents": facts.rules.hour_value_cents,
         "expiry": facts.rules.expiry,
         "conventions_required": facts.rules.conventions_required,
+        "four_eyes_above_minutes": facts.safeguards.four_eyes_above_minutes,
+        "daily_limit_minutes": facts.safeguards.daily_limit_minutes,
     }
 
 
@@ -249,6 +261,12 @@ async def find_same_pledge(
         pledge.c.stated_minutes == minutes,
         pledge.c.note == note,
     )
+    row = (await work.connection.execute(query)).first()
+    return pledge_of(row) if row else None
+
+
+async def find_pledge(work: Work, campaign_id: UUID, ref: str) -> Pledge | None:
+    query = select_pledges().where(pledge.c.campaign_id == campaign_id, pledge.c.ref == ref)
     row = (await work.connection.execute(query)).first()
     return pledge_of(row) if row else None
 

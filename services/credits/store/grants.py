@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.ids import new_id
@@ -14,7 +15,15 @@ from kernel.work import Work
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import GrantComputation, GrantDecision, GrantLine, PanelSeat
-from services.credits.tables import actor, grant_proposal, grant_proposal_line, signed_grant, transfer
+from services.credits.tables import (
+    actor,
+    approval_request,
+    grant_proposal,
+    grant_proposal_line,
+    grant_signature,
+    signed_grant,
+    transfer,
+)
 
 
 async def add_proposal(work: Work, campaign_id: UUID, computed: GrantComputation) -> UUID:
@@ -55,6 +64,14 @@ def _line_columns(work: Work, proposal_id: UUID, line: GrantLine) -> dict[str, A
         "extra_step": line.extra_step,
         "computed_minutes": line.computed_minutes,
     }
+
+
+async def get_campaign_of(work: Work, proposal_id: UUID) -> UUID:
+    query = select(grant_proposal.c.campaign_id).where(grant_proposal.c.id == proposal_id)
+    found: UUID | None = (await work.connection.execute(query)).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"There is no proposal {proposal_id}; compute one with POST /campaigns/{{id}}/grant-proposals.")
+    return found
 
 
 async def get_proposal_row(work: Work, campaign_id: UUID, proposal_id: UUID) -> Row[Any]:
@@ -101,6 +118,41 @@ async def is_signed(work: Work, proposal_id: UUID) -> bool:
     return (await work.connection.execute(query)).first() is not None
 
 
+async def add_signature(
+    work: Work, *, campaign_id: UUID, proposal_id: UUID, minutes: int, digest: str, approval_id: UUID | None
+) -> None:
+    """Who signed what, when, and under which computation. One for each proposal; it comes before the grants are posted."""
+    await work.connection.execute(
+        insert(grant_signature).values(
+            territory=work.territory,
+            proposal_id=proposal_id,
+            campaign_id=campaign_id,
+            minutes=minutes,
+            computation_digest=digest,
+            approval_id=approval_id,
+            signed_by=work.caller.identity,
+            signed_at=work.now,
+        )
+    )
+
+
+async def find_signature(work: Work, proposal_id: UUID) -> Row[Any] | None:
+    """With who proposed it, where two persons signed. None also for grants signed before signatures were kept."""
+    query = (
+        select(grant_signature, approval_request.c.proposed_by)
+        .select_from(grant_signature)
+        .outerjoin(approval_request, approval_request.c.id == grant_signature.c.approval_id)
+        .where(grant_signature.c.proposal_id == proposal_id)
+    )
+    return (await work.connection.execute(query)).first()
+
+
+async def get_signed_at(work: Work, proposal_id: UUID) -> datetime:
+    query = select(signed_grant.c.signed_at).where(signed_grant.c.proposal_id == proposal_id).limit(1)
+    signed_at: datetime = (await work.connection.execute(query)).scalar_one()
+    return signed_at
+
+
 async def add_grants(
     work: Work, *, campaign_id: UUID, proposal_id: UUID, decisions: Sequence[GrantDecision]
 ) -> list[tuple[UUID, GrantDecision]]:
@@ -127,17 +179,20 @@ async def add_grants(
 
 def select_grants(campaign_id: UUID) -> Select[Any]:
     posted, reversal = transfer.alias("posted"), transfer.alias("reversal")
+    of_posted = select(reversal).where(reversal.c.reverses == posted.c.id).correlate(posted)
+    last = of_posted.with_only_columns(reversal.c.id).order_by(reversal.c.id.desc()).limit(1)
+    taken_back = of_posted.with_only_columns(func.coalesce(func.sum(reversal.c.minutes), 0))
     return (
         select(
             signed_grant,
             actor.c.name.label("association_name"),
             posted.c.id.label("transfer_id"),
-            reversal.c.id.label("reversed_by"),
+            last.scalar_subquery().label("reversed_by"),
+            taken_back.scalar_subquery().label("reversed_minutes"),
         )
         .select_from(signed_grant)
         .outerjoin(actor, actor.c.id == signed_grant.c.association_id)
         .outerjoin(posted, (posted.c.grant_id == signed_grant.c.id) & (posted.c.kind == "grant"))
-        .outerjoin(reversal, reversal.c.reverses == posted.c.id)
         .where(signed_grant.c.campaign_id == campaign_id)
     )
 

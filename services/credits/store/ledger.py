@@ -16,7 +16,14 @@ from sqlalchemy import Row, Select, func, select
 from kernel.errors import MetisError
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.domain.errors import AlreadyReversed, NotEnoughCredit, NotFound, TransferKeyReused, UnknownFlow
+from services.credits.domain.errors import (
+    AlreadyReversed,
+    ApprovalNeeded,
+    NotEnoughCredit,
+    NotFound,
+    TransferKeyReused,
+    UnknownFlow,
+)
 from services.credits.domain.journal import Author, Journal
 from services.credits.domain.ledger import Account, AccountKey, AccountKind, Leg, Transfer, TransferKind
 from services.credits.domain.lots import Lot
@@ -184,6 +191,8 @@ def _named(error: asyncpg.PostgresError) -> MetisError | None:
         return UnknownFlow(message)
     if error.sqlstate == "MT005":
         return AlreadyReversed(f"No more can be undone than was moved: {message}.")
+    if error.sqlstate == "MT008":
+        return ApprovalNeeded(f"{message}: ask again, and another officer decides.")
     return None
 
 

@@ -25,6 +25,12 @@ async def list_territories(work: Work) -> list[str]:
     return list((await work.connection.execute(select(territory.c.code).order_by(territory.c.code))).scalars())
 
 
+async def get_territory_name(work: Work) -> str:
+    """As the registry tells it; its code until then."""
+    query = select(territory.c.name).where(territory.c.code == work.territory)
+    return (await work.connection.execute(query)).scalar_one_or_none() or work.territory
+
+
 async def save_actor(work: Work, found: Actor, *, version: int) -> None:
     """Keep the newest version, in whatever order they arrive."""
     values = {"version": version, "kind": found.kind, "name": found.name, "archived": found.archived}

@@ -65,7 +65,7 @@ async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UU
     campaign = await campaigns.use_campaign(work, campaign_id)
     campaign.require_spendable_on(local_date(work.now))
     earlier = await campaigns.lock_campaign(work, from_campaign_id)
-    left = await _list_left(work, earlier)
+    left = await list_left(work, earlier)
     if not left:
         raise NothingCarried(f"Campaign {earlier.ref} has carried over nothing that was not brought into a campaign before.")
     expires_at = end_of_day(campaign.facts.ends_on, zone=LOCAL_ZONE)
@@ -89,7 +89,7 @@ async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UU
     return sum(lot.minutes for lot in brought)
 
 
-async def _list_left(work: Work, earlier: Campaign) -> dict[UUID, int]:
+async def list_left(work: Work, earlier: Campaign) -> dict[UUID, int]:
     """By association: carried out of the earlier campaign and not yet brought into another. Exact under its lock."""
     carried = await ledger.list_balances(work, earlier.id, AccountKind.CARRIED)
     own = Counter[UUID]()

@@ -7,8 +7,15 @@ from kernel.clock import LOCAL_ZONE, local_date
 from kernel.events.credits import CreditGranted
 from kernel.work import Work
 from services.credits.domain.campaigns import Campaign
-from services.credits.domain.errors import ActorUnfit, AlreadySigned, EmptyPanel, ProposalOutdated
-from services.credits.domain.grants import Adjustment, GrantComputation, GrantDecision, compute_grants, decide_grants
+from services.credits.domain.errors import ActorUnfit, AlreadySigned, ComputationOfAnother, EmptyPanel, ProposalOutdated
+from services.credits.domain.grants import (
+    Adjustment,
+    GrantComputation,
+    GrantDecision,
+    compute_grants,
+    decide_grants,
+    digest_computation,
+)
 from services.credits.domain.ledger import AccountKind, TransferKind, make_leg
 from services.credits.domain.lots import Lot, end_of_day
 from services.credits.store import campaigns, ledger, lots, registry
@@ -27,8 +34,10 @@ async def propose_grants(work: Work, campaign_id: UUID) -> UUID:
     return await store.add_proposal(work, campaign_id, computed)
 
 
-async def sign_grants(work: Work, campaign_id: UUID, *, proposal_id: UUID, adjustments: Sequence[Adjustment]) -> None:
-    """Post all grants of a proposal, as adjusted, in one commit."""
+async def sign_grants(
+    work: Work, campaign_id: UUID, *, proposal_id: UUID, adjustments: Sequence[Adjustment], approval_id: UUID | None = None
+) -> None:
+    """Post all grants of a proposal, as adjusted, in one commit, under the digest of its computation."""
     campaign = await campaigns.lock_campaign(work, campaign_id)
     campaign.require_spendable_on(local_date(work.now))
     computed = await store.get_computation(work, campaign_id, proposal_id, campaign=campaign)
@@ -38,8 +47,24 @@ async def sign_grants(work: Work, campaign_id: UUID, *, proposal_id: UUID, adjus
     minutes = {line.seat.association_id: line.computed_minutes for line in computed.lines}
     decisions = decide_grants(minutes, adjustments, step_minutes=campaign.facts.rules.step_minutes)
     await _require_known_associations(work, [decision for decision in decisions if decision.minutes])
+    await store.add_signature(
+        work,
+        campaign_id=campaign_id,
+        proposal_id=proposal_id,
+        minutes=sum(decision.minutes for decision in decisions),
+        digest=digest_computation(computed, campaign_id=campaign_id, proposal_id=proposal_id),
+        approval_id=approval_id,
+    )
     signed = await store.add_grants(work, campaign_id=campaign_id, proposal_id=proposal_id, decisions=decisions)
     await _post_grants(work, campaign, [(grant_id, decision) for grant_id, decision in signed if decision.minutes])
+
+
+async def require_computation(work: Work, campaign_id: UUID, proposal_id: UUID, *, digest: str | None) -> None:
+    """The proposal is this campaign's and, where the officer quotes a digest, the computation that they read."""
+    campaign = await campaigns.get_campaign(work, campaign_id)
+    computed = await store.get_computation(work, campaign_id, proposal_id, campaign=campaign)
+    if digest is not None and digest != digest_computation(computed, campaign_id=campaign_id, proposal_id=proposal_id):
+        raise ComputationOfAnother("The digest is not this proposal's: read the proposal again, then sign what you read.")
 
 
 async def _post_grants(work: Work, campaign: Campaign, signed: Sequence[tuple[UUID, GrantDecision]]) -> None:

@@ -19,7 +19,7 @@ from services.credits.store import ledger as store
 from services.credits.use_cases import telling
 from services.credits.use_cases.pledges import require_free_promise, require_worth
 
-_INSTEAD = {
+INSTEAD = {
     TransferKind.RELEASE: "A release is not undone: agree the mission anew.",
     TransferKind.REVERSE: "A reversal is not undone: post the right transfer anew.",
     TransferKind.EXPIRE: "Credit that expired stays unspendable: grant the minutes anew.",
@@ -31,8 +31,8 @@ async def reverse_transfer(work: Work, transfer_id: UUID, *, reason: str, minute
     """Undo `minutes` of the named transfer, or all that is left of it; returns the reversal."""
     found = await store.get_transfer(work, transfer_id)
     await campaigns.use_campaign(work, found.campaign_id)
-    if found.kind in _INSTEAD:
-        raise NotReversible(_INSTEAD[found.kind])
+    if found.kind in INSTEAD:
+        raise NotReversible(INSTEAD[found.kind])
     if found.kind in {TransferKind.RESERVE, TransferKind.SETTLE, TransferKind.DELIVER}:
         await _reverse_in_mission(work, found, reason=reason, minutes=minutes)
     else:

@@ -51,9 +51,14 @@ RULES: tuple[Rule, ...] = (
     Rule("credits.hours_pledged.v1", _C.CREDIT, (_A.CONTRIBUTOR,)),
     Rule("credits.pledge_withdrawn.v1", _C.CREDIT, (_A.CONTRIBUTOR, _A.OPERATORS)),
     Rule("credits.credit_granted.v1", _C.CREDIT, (_A.ASSOCIATION,)),
+    # The grant itself brought the e-mail.
+    Rule("credits.grants_published.v1", _C.CREDIT, (_A.PANEL,), emailed=False),
     Rule("credits.credit_expiring.v1", _C.CREDIT, (_A.ASSOCIATION, _A.OPERATORS)),
     Rule("credits.credit_expired.v1", _C.CREDIT, (_A.ASSOCIATION,)),
     Rule("credits.transfer_reversed.v1", _C.CREDIT, (_A.OFFICERS,)),
+    # Any officer but the one who proposed it may decide; the doer of an event is never told of it.
+    Rule("credits.approval_requested.v1", _C.CREDIT, (_A.OFFICERS,)),
+    Rule("credits.approval_decided.v1", _C.CREDIT, (_A.PERSON, _A.OFFICERS)),
     Rule("matching.need_opened.v1", _C.NEEDS, (_A.ASSOCIATION,)),
     Rule("matching.need_withdrawn.v1", _C.NEEDS, (_A.OPERATORS,)),
     Rule("matching.mission_proposed.v1", _C.PROPOSALS, (_A.VOLUNTEER, _A.ASSOCIATION)),
@@ -140,7 +145,7 @@ def decide_parties(
         volunteer_id=named("volunteer_id") or (mission.volunteer_id if mission else None),
         company_id=named("company_id") or (mission.company_id if mission else None),
         contributor_id=named("contributor_id"),
-        person_id=named("member_id"),
+        person_id=named("member_id") or named("proposed_by"),
         campaign_id=named("campaign_id") or (mission.campaign_id if mission else None),
         panel=frozenset(panel),
         doer=doer,

@@ -1,0 +1,226 @@
+"""Four eyes: what waits for a second person, what they are asked, and what the pure rules say."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from kernel.auth import Caller, Role
+from kernel.events.credits import ApprovalRequested
+from kernel.ids import new_id
+from services.credits.domain.approvals import (
+    ApprovalState,
+    CarryInOfCredit,
+    Decision,
+    Operation,
+    ReversalOfTransfer,
+    SigningOfGrants,
+    WithdrawalForContributor,
+    decode_operation,
+    digest_operation,
+    encode_operation,
+    needs_second_person,
+    require_person,
+    require_within_limit,
+)
+from services.credits.domain.campaigns import Safeguards
+from services.credits.domain.errors import (
+    AlreadyDecided,
+    AlreadySigned,
+    ApprovalNeeded,
+    ApprovalPending,
+    DailyLimit,
+    NotOwnRequest,
+    NotReversible,
+    OwnRequest,
+    PersonNeeded,
+    RequestExpired,
+)
+from services.credits.domain.grants import Adjustment
+from services.credits.domain.ledger import AccountKind
+from services.credits.use_cases.approvals import (
+    check_safeguards,
+    check_withdrawal,
+    propose_operation,
+    require_lowering_alone,
+)
+from tests.builders.approvals import (
+    APPROVED,
+    WHY,
+    ask,
+    compute,
+    decide,
+    make_request,
+)
+from tests.builders.credits import IN_SPRING, Scene
+
+
+class TestApprovalRequest:
+    def test_waits_fourteen_days(self) -> None:
+        request = make_request()
+        assert request.state_at(IN_SPRING + timedelta(days=14, seconds=-1)) is ApprovalState.OPEN
+        assert request.state_at(IN_SPRING + timedelta(days=14)) is ApprovalState.EXPIRED
+        with pytest.raises(RequestExpired):
+            request.require_open(IN_SPRING + timedelta(days=14))
+
+    def test_decided_in_time_does_not_expire(self) -> None:
+        request = make_request(decision=Decision(APPROVED, "Vu", new_id(), IN_SPRING))
+        assert request.state_at(IN_SPRING + timedelta(days=400)) is ApprovalState.APPROVED
+        with pytest.raises(AlreadyDecided):
+            request.require_open(IN_SPRING)
+
+    def test_is_decided_by_another_and_withdrawn_by_its_own(self) -> None:
+        me = new_id()
+        with pytest.raises(OwnRequest):
+            make_request(proposed_by=me).require_decider(me)
+        with pytest.raises(NotOwnRequest):
+            make_request().require_proposer(me)
+
+
+class TestRequirePerson:
+    def test_refuses_a_token_that_names_nobody(self) -> None:
+        with pytest.raises(PersonNeeded):
+            require_person(None)
+
+
+class TestNeedsSecondPerson:
+    @pytest.mark.parametrize(
+        ("threshold", "minutes", "needed"), [(None, 10**9, False), (60, 60, False), (60, 61, True), (0, 1, True)]
+    )
+    def test_above_the_threshold_only(self, threshold: int | None, minutes: int, needed: bool) -> None:
+        assert needs_second_person(Safeguards(four_eyes_above_minutes=threshold), minutes) is needed
+
+
+class TestRequireWithinLimit:
+    def test_lets_the_last_minute_pass(self) -> None:
+        require_within_limit(600, moved_minutes=540, minutes=60)
+
+    def test_says_what_is_left_and_what_would_help(self) -> None:
+        with pytest.raises(DailyLimit, match="tomorrow") as refused:
+            require_within_limit(600, moved_minutes=540, minutes=61)
+        assert (refused.value.code, refused.value.members["left_minutes"]) == ("daily-limit", 60)
+
+
+class TestEncodeOperation:
+    @pytest.mark.parametrize(
+        "operation",
+        [
+            SigningOfGrants(UUID(int=1), (Adjustment(UUID(int=2), 45, "Public prioritaire"),)),
+            ReversalOfTransfer(UUID(int=1)),
+            ReversalOfTransfer(UUID(int=1), 30),
+            WithdrawalForContributor(UUID(int=1), 30),
+            CarryInOfCredit(UUID(int=1), UUID(int=2)),
+        ],
+    )
+    def test_is_read_back_as_it_was(self, operation: Operation) -> None:
+        assert decode_operation(operation.kind, encode_operation(operation)) == operation
+
+    def test_every_fact_changes_the_digest(self) -> None:
+        operations = [ReversalOfTransfer(UUID(int=1)), ReversalOfTransfer(UUID(int=2)), ReversalOfTransfer(UUID(int=1), 30)]
+        digests = {digest_operation(one, campaign_id=UUID(int=9), basis=basis) for one in operations for basis in ({}, {"a": 1})}
+        assert len(digests) == 6
+
+
+class TestCheckSafeguards:
+    async def test_lets_one_person_go_on_below_the_threshold(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded, entitled_minutes=60)
+        async with guarded.work() as work:
+            assert await check_safeguards(work, SigningOfGrants(proposal_id), reason=WHY) is None
+
+    async def test_is_off_where_the_campaign_says_nothing(self, scene: Scene) -> None:
+        proposal_id = await compute(scene)
+        async with scene.work() as work:
+            assert await check_safeguards(work, SigningOfGrants(proposal_id), reason=WHY) is None
+
+    async def test_keeps_the_request_and_moves_nothing(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded)
+        request = await ask(guarded, SigningOfGrants(proposal_id))
+        assert (request.minutes, request.proposed_by) == (600, guarded.officer.member_id)
+        assert await guarded.balance(AccountKind.POOL) == 600
+        (event,) = await guarded.published(ApprovalRequested)
+        assert (event.request_id, event.kind, event.proposed_by) == (request.id, "grants", guarded.officer.member_id)
+
+    async def test_counts_what_the_adjustments_make_of_it(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded)
+        (row,) = await guarded.fetch("SELECT association_id FROM panel")
+        small = SigningOfGrants(proposal_id, (Adjustment(row["association_id"], 60, "Un début"),))
+        async with guarded.work() as work:
+            assert await check_safeguards(work, small, reason=WHY) is None
+
+    async def test_gives_the_same_request_when_asked_again(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded)
+        first, again = [await ask(guarded, SigningOfGrants(proposal_id)) for _ in range(2)]
+        assert (first.id, len(await guarded.published(ApprovalRequested))) == (again.id, 1)
+
+    async def test_refuses_another_request_about_the_same(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded)
+        await ask(guarded, SigningOfGrants(proposal_id))
+        with pytest.raises(ApprovalPending):
+            await ask(guarded, SigningOfGrants(proposal_id), caller=guarded.make_officer())
+
+    async def test_keeps_one_request_however_many_ask_at_once(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded)
+        found = await asyncio.gather(*(ask(guarded, SigningOfGrants(proposal_id)) for _ in range(5)))
+        assert len({request.id for request in found}) == 1
+
+    async def test_refuses_a_token_that_names_no_person(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded)
+        program = Caller(guarded.territory, f"{guarded.territory}.mairie", new_id(), None, frozenset({Role.OFFICER}))
+        with pytest.raises(PersonNeeded):
+            await ask(guarded, SigningOfGrants(proposal_id), caller=program)
+
+    async def test_asks_nobody_about_what_is_refused_already(self, guarded: Scene) -> None:
+        proposal_id = await compute(guarded)
+        await decide(guarded, await ask(guarded, SigningOfGrants(proposal_id)), guarded.make_officer())
+        with pytest.raises(AlreadySigned):
+            await ask(guarded, SigningOfGrants(proposal_id))
+
+    async def test_asks_nobody_to_undo_what_is_undone_otherwise(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (transfer,) = await guarded.fetch("SELECT id FROM transfer")
+        await decide(guarded, await ask(guarded, ReversalOfTransfer(transfer["id"])), guarded.make_officer())
+        (reversal,) = await guarded.fetch("SELECT id FROM transfer WHERE kind = 'reverse'")
+        with pytest.raises(NotReversible):
+            await ask(guarded, ReversalOfTransfer(reversal["id"]))
+
+    async def test_reversal_in_slices_does_not_pass(self, guarded: Scene) -> None:
+        await compute(guarded)
+        (pledge,) = await guarded.fetch("SELECT id FROM transfer WHERE kind = 'pledge'")
+        async with guarded.work() as work:
+            assert await check_safeguards(work, ReversalOfTransfer(pledge["id"], 60), reason=WHY) is None
+            assert await check_safeguards(work, ReversalOfTransfer(pledge["id"], 61), reason=WHY) is not None
+
+
+class TestProposeOperation:
+    async def test_may_be_asked_for_where_no_rule_demands_it(self, scene: Scene) -> None:
+        proposal_id = await compute(scene)
+        async with scene.work() as work:
+            request = await propose_operation(work, SigningOfGrants(proposal_id), reason="Je préfère un second regard")
+        await decide(scene, request, scene.make_officer())
+        assert await scene.balance(AccountKind.POOL) == 0
+
+
+class TestCheckWithdrawal:
+    async def test_what_contributors_take_back_is_their_own(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(600)
+        (pledge,) = await guarded.fetch("SELECT id FROM pledge")
+        citizen = Caller(guarded.territory, "c", None, contributor, frozenset({Role.VOLUNTEER}))
+        async with guarded.work(citizen) as work:
+            assert await check_withdrawal(work, pledge["id"], minutes=600, reason=WHY) is None
+
+    async def test_the_town_waits_for_a_second_person(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (pledge,) = await guarded.fetch("SELECT id FROM pledge")
+        async with guarded.work() as work:
+            assert await check_withdrawal(work, pledge["id"], minutes=61, reason=WHY) is not None
+
+    async def test_a_file_that_lowers_a_pledge_is_told_to_ask(self, guarded: Scene) -> None:
+        await guarded.pledge(600, ref="p1")
+        with pytest.raises(ApprovalNeeded, match="/withdrawals"):
+            async with guarded.work() as work:
+                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=500)
+        async with guarded.work() as work:
+            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=540)
+            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=6000)
+            await require_lowering_alone(work, guarded.campaign_id, "new", minutes=1)
