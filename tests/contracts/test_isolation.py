@@ -47,7 +47,7 @@ def path_to(town: Town, template: str) -> str:
         "webhook-deliveries": "delivery", "panel": "association", "statements": "association",
         "contributor-statements": "company", "grant-proposals": "proposal", "parties": "association", "conventions": "mission",
         "valuations": "mission", "receipts": "receipt", "tax-reductions": "company",
-        "grant-publications": "publication", "approvals": "approval",
+        "grant-publications": "publication", "approvals": "approval", "holds": "mission",
     }  # fmt: skip
     parts = template.removeprefix(PREFIX).split("/")
     for index, part in enumerate(parts):
