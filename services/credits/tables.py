@@ -1,6 +1,6 @@
 """The tables as SQLAlchemy sees them; migrations/ creates them, with the rules that PostgreSQL holds."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, MetaData, SmallInteger, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Integer, MetaData, SmallInteger, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from kernel.tables import add_kernel_tables, id_column, instant_column, territory_column
@@ -18,6 +18,9 @@ actor = Table(
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("archived", Boolean, nullable=False),
+    Column("siret", Text),
+    Column("rna", Text),
+    Column("fields_of_action", ARRAY(Text), nullable=False),
 )  # fmt: skip
 
 member = Table("member", metadata, territory_column(), id_column())

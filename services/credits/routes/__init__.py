@@ -4,8 +4,10 @@ from services.credits.routes import (
     approvals,
     campaigns,
     conventions,
+    exports,
     grants,
     holds,
+    indicators,
     ledger,
     pledges,
     publications,
@@ -28,4 +30,6 @@ routers = [
     valuations.router,
     receipts.router,
     statements.router,
+    exports.router,
+    indicators.router,
 ]
