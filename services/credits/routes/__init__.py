@@ -10,6 +10,7 @@ from services.credits.routes import (
     pledges,
     publications,
     receipts,
+    seals,
     statements,
     valuations,
     what_if,
@@ -27,5 +28,6 @@ routers = [
     conventions.router,
     valuations.router,
     receipts.router,
+    seals.router,
     statements.router,
 ]
