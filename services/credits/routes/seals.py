@@ -17,6 +17,11 @@ from services.credits.sealing.bundle import build_page
 from services.credits.store import seals
 from services.credits.tables import audit_run
 
+
+class Lines(Response):
+    media_type = "application/x-ndjson"
+
+
 router = make_router("credits")
 CHECKERS = (Role.OFFICER, Role.AUDITOR)
 
@@ -51,19 +56,19 @@ async def get_seals(
     return SealsOut(items=shown, next=shown[-1].number if len(blocks) > limit else None)
 
 
-@router.get("/ledger/bundle", response_class=Response, **allow("credits:read", *CHECKERS))
+@router.get("/ledger/bundle", response_class=Lines, **allow("credits:read", *CHECKERS))
 async def get_bundle(
     work: InWork,
     request: Request,
     after_block: Annotated[int, Query(ge=0, description="Number of the last block that you have; 0 for the beginning.")] = 0,
-) -> Response:
+) -> Lines:
     """A page of the whole ledger, as NDJSON for `metis ledger verify`; `Link` names the next, until there is none."""
     page = await build_page(work, after_block=after_block)
     headers = {}
     if page.next_block is not None:
         url = request.url.include_query_params(after_block=page.next_block)
         headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-    return Response(page.content, media_type="application/x-ndjson", headers=headers)
+    return Lines(page.content, headers=headers)
 
 
 @router.post("/ledger/audits", status_code=201, **allow("credits:write", *CHECKERS))
