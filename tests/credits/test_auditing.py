@@ -81,13 +81,14 @@ class TestAudit:
         connection = await asyncpg.connect(owner_url("credits"))
         await connection.execute(f'SET ROLE "{AUDITOR_ROLE}"')
         await connection.execute(f"SET metis.territory = '{scene.territory}'")
-        for statement in (
-            "DELETE FROM hold", "UPDATE campaign SET title = ''", "INSERT INTO territory VALUES ('00000', '')",
-            "SELECT post_transfers('{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}')",
-        ):  # fmt: skip
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute(statement)
-        await connection.close()
+        try:
+            for statement in ("DELETE FROM hold", "UPDATE campaign SET title = ''", "INSERT INTO territory VALUES ('00000', '')"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(statement)
+            callable_ = "SELECT bool_or(has_function_privilege(oid, 'EXECUTE')) FROM pg_proc WHERE proname = 'post_transfers'"
+            assert await connection.fetchval(callable_) is False
+        finally:
+            await connection.close()
 
 
 class TestRunAudit:
