@@ -9,7 +9,7 @@ from uuid import UUID
 import typer
 
 from cli.console import CliError, TeachingGroup, console
-from cli.ledger_exports.commands import ledger_app
+from cli.ledger import ledger_app
 from cli.state import State
 
 app = typer.Typer(

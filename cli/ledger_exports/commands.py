@@ -18,7 +18,7 @@ from cli.state import State
 ledger_app = typer.Typer(
     cls=TeachingGroup,
     no_args_is_help=True,
-    help="Ce qui sort du grand livre : relevés, comptabilité, données ouvertes, indicateurs.",
+    help="Le grand livre : relevés, comptabilité, données ouvertes, indicateurs ; export scellé, vérification, audit.",
 )
 
 ClientId = Annotated[str, typer.Option("--client-id", envvar="METIS_CLIENT_ID", help="Identifiant, p. ex. 92071.agent.")]
