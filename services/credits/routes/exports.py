@@ -115,7 +115,7 @@ async def get_beancount(
     request: Request,
     *,
     as_recorded_at: RecordedAt = None,
-    limit: Annotated[int, Query(ge=1, le=20_000, description="Transfers a page.")] = 10_000,
+    limit: Annotated[int, Query(ge=1, le=20_000, description="Transfers a page.")] = 5_000,
     cursor: Annotated[Instant | None, Query(description="As the Link of the page before has it.")] = None,
 ) -> Response:
     """The whole campaign for Beancount: accounts, one transaction a transfer, and balances that it checks itself.

@@ -32,8 +32,8 @@ from services.credits.store.statements import get_statement
 
 router = make_router("credits")
 PDF = "application/pdf"
-# A file is made in one piece: this many lines take a second as a table, and as pages the time a reader would wait.
-MOST_LINES = {"csv": 100_000, "pdf": 5_000}
+# A file is made in one piece, while somebody waits: some seconds for this many lines.
+MOST_LINES = {"csv": 20_000, "pdf": 5_000}
 
 
 class Format(StrEnum):

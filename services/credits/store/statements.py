@@ -4,13 +4,13 @@ By recorded time everything comes from the running balances: an account as of an
 a page reads no more than its own lines, whatever the ledger's size. By effective time nothing runs: entries are added up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, func, literal, or_, select, true, union_all
+from sqlalchemy import ARRAY, ColumnElement, FromClause, Select, Uuid, any_, func, literal, or_, select, true, union_all
 from sqlalchemy import DateTime as Instant
 
 from kernel.work import Work
@@ -158,22 +158,29 @@ async def _list_lines(
 ) -> list[StatementLine]:
     """The first `limit` lines past `after`, in the order of the period's time."""
     at = transfer.c.recorded_at if period.basis is Basis.RECORDED else transfer.c.effective_at
-    query = select_lines()
+    narrow = select(transfer.c.id)
     if scope.holder_id is None:
-        query = query.where(transfer.c.campaign_id == scope.campaign_id)
+        narrow = narrow.where(transfer.c.campaign_id == scope.campaign_id)
     elif period.basis is Basis.RECORDED:
-        query = query.where(transfer.c.id.in_(await _list_next(work, starts, limit=limit)))
+        narrow = narrow.where(_is_any(transfer.c.id, await _list_next(work, starts, limit=limit)))
     else:
-        ids = [start.account_id for start in starts]
-        query = query.where(or_(transfer.c.from_account_id.in_(ids), transfer.c.to_account_id.in_(ids)))
+        accounts = [start.account_id for start in starts]
+        narrow = narrow.where(or_(transfer.c.from_account_id.in_(accounts), transfer.c.to_account_id.in_(accounts)))
     if after is not None:
-        query = query.where(at > after)
+        narrow = narrow.where(at > after)
     if period.since is not None:
-        query = query.where(at >= period.since)
+        narrow = narrow.where(at >= period.since)
     if period.until is not None:
-        query = query.where(at < period.until)
-    rows = await work.connection.execute(query.order_by(at, transfer.c.recorded_at, transfer.c.id).limit(limit))
+        narrow = narrow.where(at < period.until)
+    order = (at, transfer.c.recorded_at, transfer.c.id)
+    ids = (await work.connection.execute(narrow.order_by(*order).limit(limit))).scalars().all()
+    rows = await work.connection.execute(select_lines().where(_is_any(transfer.c.id, ids)).order_by(*order))
     return [StatementLine(moved := transfer_of(row), row.title, row.volunteer_id, moved_in(moved, scope)) for row in rows]
+
+
+def _is_any(column: ColumnElement[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
+    """One array, however many: a statement takes 32,767 parameters."""
+    return column == any_(literal(list(ids), ARRAY(Uuid)))
 
 
 def select_lines() -> Select[Any]:
