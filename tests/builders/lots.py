@@ -1,0 +1,116 @@
+"""A scene whose lots end on different days, and whose missions are settled in parts."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from kernel.errors import MetisError
+from kernel.ids import new_id
+from services.credits.domain.campaigns import ExpiryRule
+from services.credits.domain.ledger import Transfer, TransferKind, make_leg
+from services.credits.domain.lots import Lot
+from services.credits.store import ledger, lots
+from services.credits.use_cases.combiner import Alone
+from services.credits.use_cases.expiries import carry_credit_in, expire_due_lots
+from services.credits.use_cases.missions import Answer, Command, Release, Reservation, Settlement, decide_missions
+from services.credits.use_cases.reversals import reverse_transfer
+from tests.builders.credits import Scene
+
+MISSION_END = date(2026, 11, 30)
+
+
+def make_lot(*, minutes: int = 60, expires_at: datetime = datetime(2026, 7, 1, tzinfo=UTC), lot_id: UUID | None = None) -> Lot:
+    return Lot(lot_id or new_id(), UUID(int=1), UUID(int=2), minutes, expires_at)
+
+
+async def grant_lot(scene: Scene, association_id: UUID, minutes: int, *, expires_at: datetime) -> Lot:
+    """A lot that ends when the test says so, paid out of the pool as a signed grant is."""
+    lot = Lot(new_id(), scene.campaign_id, association_id, minutes, expires_at)
+    leg = make_leg(
+        TransferKind.GRANT,
+        campaign_id=scene.campaign_id,
+        holder_id=association_id,
+        lot_id=lot.id,
+        minutes=minutes,
+        key=f"grant:{lot.id}",
+        why="Dotation",
+    )
+    async with scene.work() as work:
+        await lots.add_lots(work, [lot])
+        await ledger.post(work, [leg])
+    return lot
+
+
+def reservation(
+    scene: Scene, association_id: UUID, contributor_id: UUID, minutes: int, *, mission_id: UUID | None = None
+) -> Reservation:
+    return Reservation(mission_id or new_id(), scene.campaign_id, association_id, contributor_id, minutes, MISSION_END)
+
+
+def release_of(command: Reservation) -> Release:
+    return Release(command.mission_id, command.campaign_id, command.association_id, "Le local est fermé")
+
+
+def settlement_of(command: Reservation, minutes: int, *, part: str | None = None) -> Settlement:
+    """A part of this name, or (without one) the last."""
+    if part is None:
+        return Settlement(command.mission_id, command.campaign_id, minutes)
+    return Settlement(command.mission_id, command.campaign_id, minutes, is_final=False, part=part)
+
+
+async def decide(scene: Scene, *commands: Command) -> list[Answer | MetisError | Alone]:
+    """In one transaction, as the combiner decides what waits together."""
+    async with scene.work() as work:
+        return await decide_missions(work, [(work, command) for command in commands])
+
+
+async def decide_one(scene: Scene, command: Command) -> Answer:
+    """In a transaction of its own; raises what the command did wrong."""
+    async with scene.work() as work:
+        (answer,) = await decide_missions(work, [(work, command)])
+        if isinstance(answer, MetisError):
+            raise answer
+    assert isinstance(answer, Answer)
+    return answer
+
+
+async def sweep(scene: Scene) -> int:
+    async with scene.work() as work:
+        return await expire_due_lots(work)
+
+
+async def carry_in(scene: Scene, *, into: UUID, origin: UUID) -> int:
+    async with scene.work() as work:
+        return await carry_credit_in(work, into, from_campaign_id=origin)
+
+
+async def open_next_campaign(scene: Scene, *, expiry: ExpiryRule = ExpiryRule.RETURN, ends_on: date = date(2027, 12, 31)) -> UUID:
+    """Another open campaign of the scene's territory; the scene stays with its own."""
+    here = scene.campaign_id
+    await scene.start(expiry=expiry, ends_on=ends_on)
+    there, scene.campaign_id = scene.campaign_id, here
+    return there
+
+
+async def list_transfers(scene: Scene, kind: str | None = None) -> list[UUID]:
+    """Ids, the oldest first."""
+    rows = await scene.fetch(
+        "SELECT id FROM transfer WHERE campaign_id = $1 AND ($2::text IS NULL OR kind = $2) ORDER BY id", scene.campaign_id, kind
+    )
+    return [row["id"] for row in rows]
+
+
+async def reverse(scene: Scene, transfer_id: UUID, minutes: int | None = None) -> Transfer:
+    async with scene.work() as work:
+        return await reverse_transfer(work, transfer_id, reason="Erreur de saisie", minutes=minutes)
+
+
+async def credit_of(scene: Scene, lots: Sequence[Lot], kind: str = "credit") -> list[int]:
+    """What is on each lot's account of a kind."""
+    rows = await scene.fetch("SELECT lot_id, balance_minutes FROM account WHERE kind = $1", kind)
+    found = {row["lot_id"]: row["balance_minutes"] for row in rows}
+    return [found.get(lot.id, 0) for lot in lots]
+
+
+def days_after(instant: datetime, days: int) -> datetime:
+    return instant + timedelta(days=days)
