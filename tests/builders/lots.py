@@ -58,10 +58,14 @@ def settlement_of(command: Reservation, minutes: int, *, part: str | None = None
     return Settlement(command.mission_id, command.campaign_id, minutes, is_final=False, part=part)
 
 
-async def decide(scene: Scene, *commands: Command) -> list[Answer | MetisError | Alone]:
-    """In one transaction, as the combiner decides what waits together."""
+async def decide(scene: Scene, *commands: Command) -> list[Answer | MetisError]:
+    """In one transaction; what that leaves to be decided alone is, after it, as the combiner does it."""
     async with scene.work() as work:
-        return await decide_missions(work, [(work, command) for command in commands])
+        answers = await decide_missions(work, [(work, command) for command in commands])
+    return [
+        await decide_one(scene, command) if isinstance(answer, Alone) else answer
+        for command, answer in zip(commands, answers, strict=True)
+    ]
 
 
 async def decide_one(scene: Scene, command: Command) -> Answer:
