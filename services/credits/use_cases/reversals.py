@@ -116,7 +116,8 @@ def _take(transfers: Sequence[Transfer], minutes: int, *, named: Transfer) -> li
     """How much of each makes up `minutes`: of the named one first, then of those that its part of the settlement wrote,
     the last drawn first, then of the others."""
     taken = []
-    for transfer in sorted(reversed(transfers), key=lambda one: (one.id != named.id, _part_of(one) != _part_of(named))):
+    backwards = list(reversed(transfers))
+    for transfer in sorted(backwards, key=lambda one: (one.id != named.id, _part_of(one) != _part_of(named))):
         amount = min(minutes, transfer.reversible_minutes)
         if amount:
             taken.append((transfer, amount))
