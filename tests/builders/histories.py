@@ -91,7 +91,12 @@ def check_linearizable(calls: Sequence[Call], credit: dict[UUID, list[Any]]) -> 
         _check_order(steps)
         for call in calls:
             if isinstance(call.command, Reservation) and call.command.association_id == association_id and call.answer.refusal:
-                _check_refusal(call, steps)
+                if call.answer.is_new:
+                    _check_refusal(call, steps)
+                else:  # who asks again is told what was said
+                    assert call.answer.refusal in [
+                        one.answer.refusal for one in calls if one.command == call.command and one.answer.is_new
+                    ]
 
 
 def _effect_of(key: str) -> tuple[str, str]:

@@ -17,6 +17,9 @@ from services.credits.use_cases.reversals import reverse_transfer
 from tests.builders.credits import Scene
 
 MISSION_END = date(2026, 11, 30)
+IN_JUNE = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
+# The last instants of June and of September in Paris.
+SOON, LATER = datetime(2026, 6, 30, 22, 0, tzinfo=UTC), datetime(2026, 9, 30, 22, 0, tzinfo=UTC)
 
 
 def make_lot(*, minutes: int = 60, expires_at: datetime = datetime(2026, 7, 1, tzinfo=UTC), lot_id: UUID | None = None) -> Lot:
@@ -118,3 +121,29 @@ async def credit_of(scene: Scene, lots: Sequence[Lot], kind: str = "credit") -> 
 
 def days_after(instant: datetime, days: int) -> datetime:
     return instant + timedelta(days=days)
+
+
+class Funded:
+    """One association with a lot that ends soon and one that ends later, and a contributor who promised enough."""
+
+    def __init__(self, scene: Scene, association: UUID, contributor: UUID, soon: Lot, later: Lot) -> None:
+        self.scene, self.association, self.contributor, self.soon, self.later = scene, association, contributor, soon, later
+
+    async def reserve(self, minutes: int) -> Reservation:
+        command = reservation(self.scene, self.association, self.contributor, minutes)
+        answer = await decide_one(self.scene, command)
+        assert answer.refusal is None
+        return command
+
+    async def left(self, kind: str = "credit") -> list[int]:
+        return await credit_of(self.scene, [self.soon, self.later], kind)
+
+
+async def fund_two_lots(scene: Scene, *, soon: int = 60, later: int = 60, expires_at: datetime = SOON) -> Funded:
+    scene.now = IN_JUNE
+    contributor = await scene.pledge(6000)
+    association = await scene.admit(entitled_minutes=0)
+    # The later one first: the order of expiry counts, not that of granting.
+    late = await grant_lot(scene, association, later, expires_at=LATER)
+    early = await grant_lot(scene, association, soon, expires_at=expires_at)
+    return Funded(scene, association, contributor, early, late)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -94,10 +95,9 @@ class TestBatch:
 class TestCommandAtFault:
     async def test_one_that_is_wrong_in_itself_fails_alone(self, scene: Scene, combiner: Combiner[Command, Answer]) -> None:
         funded = await fund(scene)
-        wrong = [settlement_of(one, 15) for one in (await fund_unknown(funded))]
-        answers = await asyncio.gather(
-            *(combiner.submit(scene.officer, one) for one in [*wrong, *funded.missions]), return_exceptions=True
-        )
+        wrong: list[Command] = [settlement_of(replace(one, mission_id=new_id()), 15) for one in funded.missions[:3]]
+        commands = wrong + list(funded.missions)
+        answers = await asyncio.gather(*(combiner.submit(scene.officer, one) for one in commands), return_exceptions=True)
         assert all(isinstance(one, MissionUnknown) for one in answers[: len(wrong)])
         assert all(isinstance(one, Answer) and one.refusal is None for one in answers[len(wrong) :])
         assert await funded.held() == 150
@@ -105,16 +105,12 @@ class TestCommandAtFault:
     async def test_one_that_breaks_the_batch_fails_alone(self, scene: Scene, combiner: Combiner[Command, Answer]) -> None:
         funded = await fund(scene)
         poison = replace(funded.missions[0], mission_id=new_id(), minutes=2**70)
-        commands = [*funded.missions[:5], poison, *funded.missions[5:]]
+        commands: list[Command] = [*funded.missions[:5], poison, *funded.missions[5:]]
         answers = await asyncio.gather(*(combiner.submit(scene.officer, one) for one in commands), return_exceptions=True)
         failed = [number for number, one in enumerate(answers) if isinstance(one, Exception)]
         assert failed == [5]
         assert await funded.held() == 150
         await check_books(scene.fetch, [scene.campaign_id])
-
-
-async def fund_unknown(funded: Funded) -> list[Reservation]:
-    return [replace(one, mission_id=new_id()) for one in funded.missions[:3]]
 
 
 class TestCallerThatLeaves:
@@ -194,9 +190,13 @@ async def keep_killing(owner_url: str, errors: list[Exception]) -> None:
             if killed:
                 noticed = len(errors)
                 with suppress(AssertionError):  # it may have been between two transactions
-                    await wait_until(lambda noticed=noticed: len(errors) > noticed, seconds=0.5)
+                    await wait_until(partial(_has_more_than, errors, noticed), seconds=0.5)
     finally:
         await owner.close()
+
+
+def _has_more_than(errors: list[Exception], noticed: int) -> bool:
+    return len(errors) > noticed
 
 
 class TestTerritories:

@@ -286,6 +286,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.attempt("sweep", say())
         assert self.run(say()) == 0
 
+    @precondition(lambda self: len(self.said) > 12)
     @rule()
     def close(self) -> None:
         self.attempt("close", self.scene.close())
