@@ -245,3 +245,12 @@ class GrantsPublished(Event):
     publication_id: UUID
     number: int
     digest: str
+
+
+class CampaignReportSigned(Event):
+    """The officer signed a closed campaign's report (number 0) or an addendum to it. Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.campaign_report_signed.v1"
+    campaign_id: UUID
+    number: int
+    digest: str  # SHA-256, in hexadecimal, of the report as canonical JSON

@@ -3,6 +3,7 @@
 from services.credits.routes import (
     approvals,
     campaigns,
+    closings,
     conventions,
     grants,
     holds,
@@ -28,4 +29,5 @@ routers = [
     valuations.router,
     receipts.router,
     statements.router,
+    closings.router,
 ]
