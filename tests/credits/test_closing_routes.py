@@ -175,6 +175,7 @@ class TestReport:
         await town.officer.post(f"{town.path}/reports/0/signature", json={"digest": digest})
         signed = await town.officer.get(f"{town.path}/reports/0", params={"format": "pdf"})
         assert signed.content[:5] == b"%PDF-"
+        assert b"pdfuaid" in signed.content
         assert signed.content != draft.content
 
     async def test_is_for_the_town_and_its_auditors(self, town: Town) -> None:

@@ -24,6 +24,7 @@ from services.credits.store import closings as store
 from services.credits.use_cases import closings as use_cases
 from services.credits.use_cases.campaigns import write_campaign
 from services.credits.use_cases.deadlines import close_ended_campaign, release_overdue_holds, send_expiry_notices
+from services.credits.use_cases.expiries import carry_credit_in
 from services.credits.use_cases.grants import propose_grants
 from services.credits.use_cases.reversals import reverse_transfer
 from tests.builders import closings as close
@@ -259,6 +260,16 @@ class TestFreeze:
         assert {one["why"] for one in facts["reversals"]} == {"Relevé faux"}
         assert facts["refusals"] == [{"code": "not-enough-credit", "count": 1, "asked_minutes": 9000}]
         assert (facts["totals"]["served_minutes"], facts["totals"]["delivered_minutes"]) == (0, 0)
+
+    async def test_tells_credit_that_came_from_an_earlier_campaign(self, database: Database, territory: str) -> None:
+        earlier = await Scene(database, territory).start(expiry=ExpiryRule.CARRY_OVER)
+        await play(earlier)
+        await earlier.close()
+        scene = await Scene(database, territory).start(expiry=ExpiryRule.CARRY_OVER)
+        async with scene.work() as work:
+            await carry_credit_in(work, scene.campaign_id, from_campaign_id=earlier.campaign_id)
+        (one,) = (await close.run_all(scene)).text.facts["associations"]
+        assert [one[name] for name in ("granted_minutes", "carried_in_minutes", "carried_over_minutes")] == [0, 390, 390]
 
     async def test_digest_is_that_of_the_canonical_content(self, scene: Scene) -> None:
         await play(scene)

@@ -1,10 +1,12 @@
 """A campaign's report for people: the pages of a PDF, and a table for a spreadsheet, both from the text that is signed."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 
+from kernel.clock import local_date
 from services.credits.domain.closing_report import Report
 from services.credits.domain.closings import TITLES, Step
 from services.credits.domain.wording import decimal_text, euros_text, hours_text, number_text
@@ -45,6 +47,12 @@ CONTRIBUTOR_COLUMNS = {
     "Non livré": "undelivered_minutes",
     "Dont attendu": "committed_minutes",
 }
+ACCEPTED = {
+    "before-the-end": "fin anticipée",
+    "hours-unvalidated": "heures non validées",
+    "notice-missing": "préavis manquant",
+    "proposal-unsigned": "calcul non signé",
+}
 CITIZEN = "particulier"
 
 
@@ -59,9 +67,11 @@ def build_report_document(report: Report) -> dict[str, object]:
     """What documents/closing_report.typ sets: text only, in French."""
     facts = report.text.facts
     totals = facts["totals"]
+    drawn_up_on = local_date(report.drawn_up_at)
     return {
         "title": report_title(facts),
         "town": facts["territory"]["name"],
+        "drawn_up_on": {"year": drawn_up_on.year, "month": drawn_up_on.month, "day": drawn_up_on.day},
         "facts": _facts(facts),
         "associations": _table("Association", ASSOCIATION_COLUMNS, facts["associations"], totals, nameless="sans nom connu"),
         "contributors": _table("Contributeur", CONTRIBUTOR_COLUMNS, facts["contributors"], totals, nameless=CITIZEN),
@@ -139,8 +149,8 @@ def _movement(one: Mapping[str, Any]) -> list[str]:
 
 
 def _accepted(one: Mapping[str, Any]) -> str:
-    codes = sorted({key.partition("/")[0] for key in one["accepted"]})
-    return ", ".join(codes)
+    counts = Counter(key.partition("/")[0] for key in one["accepted"])
+    return ", ".join(f"{ACCEPTED.get(code, code)} ({count})" for code, count in sorted(counts.items()))
 
 
 def _signature(report: Report) -> list[str]:
