@@ -1,5 +1,6 @@
 """The close of a campaign on a real PostgreSQL: dry run, steps, what stands in the way, report, signature, addendum."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from itertools import count
@@ -12,15 +13,17 @@ import pytest
 from kernel.auth import Caller, Role
 from kernel.database import Database
 from kernel.events.credits import CampaignClosed, CampaignReportSigned, CreditExpired
-from kernel.events.envelope import Envelope
+from kernel.events.envelope import Envelope, Event
 from kernel.ids import new_id
-from services.credits.domain.campaigns import ExpiryRule
+from kernel.work import Work
+from services.credits.domain.campaigns import Campaign, ExpiryRule
 from services.credits.domain.closing_errors import DigestDiffers, NothingMoved, ReportSigned, ReportUnsigned, StepTooEarly
 from services.credits.domain.closing_report import Part, canonical_json
-from services.credits.domain.closings import Step
+from services.credits.domain.closings import Finding, Step, Weight
 from services.credits.domain.errors import CampaignNotOpen, NotFound
 from services.credits.domain.ledger import AccountKind
 from services.credits.store import closings as store
+from services.credits.use_cases import closing_checks
 from services.credits.use_cases import closings as use_cases
 from services.credits.use_cases.campaigns import write_campaign
 from services.credits.use_cases.deadlines import close_ended_campaign, release_overdue_holds, send_expiry_notices
@@ -42,6 +45,22 @@ async def play(scene: Scene) -> tuple[Any, Any]:
     await scene.handle(scene.validated(served, 120))
     await scene.agree(association, contributor, 90)
     return association, contributor
+
+
+def make_news(scene: Scene, event: Event) -> Envelope:
+    return Envelope(
+        id=new_id(), source="/metis/matching", type=event.event_type, time=scene.now, subject=str(new_id()),
+        territory=scene.territory, data=event.model_dump(mode="json"),
+    )  # fmt: skip
+
+
+async def put_off(database: Database, envelope: Envelope) -> None:
+    """As the consumer does with what it will try again."""
+    async with database.transaction(envelope.territory) as (_, driver):
+        await driver.execute(
+            "INSERT INTO retry (event_id, subject, body, attempts, due_at, reason) VALUES ($1, $2, $3, 1, 'infinity', 'because')",
+            envelope.id, envelope.subject, envelope.body,
+        )  # fmt: skip
 
 
 async def park(database: Database, envelope: Envelope) -> None:
@@ -131,11 +150,7 @@ class TestCheck:
 
     async def test_news_that_could_not_be_handled_block_whatever_is_accepted(self, scene: Scene, database: Database) -> None:
         association, contributor = await play(scene)
-        event = scene.validated(scene.agreed(association, contributor, 60), 60)
-        envelope = Envelope(
-            id=new_id(), source="/metis/matching", type=event.event_type, time=scene.now, subject="x",
-            territory=scene.territory, data=event.model_dump(mode="json"),
-        )  # fmt: skip
+        envelope = make_news(scene, scene.validated(scene.agreed(association, contributor, 60), 60))
         other = envelope.model_copy(update={"id": new_id(), "data": {**envelope.data, "campaign_id": str(new_id())}})
         await park(database, other)
         await close.begin(scene)
@@ -144,6 +159,25 @@ class TestCheck:
         blocked = await close.run(scene, Step.CHECK, accept=[*close.EVERY_WARNING, "event-parked"])
         assert close.is_blocked(blocked, Step.CHECK)
         assert "event-parked" in close.codes(blocked, Step.CHECK)
+
+    async def test_news_that_wait_for_another_try_block(self, scene: Scene, database: Database) -> None:
+        association, contributor = await play(scene)
+        await put_off(database, make_news(scene, scene.agreed(association, contributor, 60)))
+        await close.begin(scene)
+        blocked = await close.run(scene, Step.CHECK, accept=[*close.EVERY_WARNING, "reservation-pending"])
+        assert close.is_blocked(blocked, Step.CHECK)
+        assert "reservation-pending" in close.codes(blocked, Step.CHECK)
+
+    async def test_other_parts_of_the_service_bring_checks_of_their_own(
+        self, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def find_unvalued(work: Work, campaign: Campaign) -> list[Finding]:
+            return [Finding("valuation-missing", Weight.WARNING, f"{campaign.ref} : rien n'est valorisé.", "Valorisez.")]
+
+        monkeypatch.setattr(closing_checks, "MORE_CHECKS", [find_unvalued])
+        await close.begin(scene)
+        assert close.is_blocked(await close.run(scene, Step.CHECK, accept=["before-the-end"]), Step.CHECK)
+        assert (await close.run(scene, Step.CHECK, accept=["before-the-end", "valuation-missing"])).is_done(Step.CHECK)
 
 
 class TestNotices:
@@ -404,6 +438,17 @@ class TestRepeat:
         for step in close.WRITTEN_STEPS:
             await close.run(scene, step)
         assert await close.contents(scene) == before
+
+    async def test_two_officers_at_once_do_it_once(self, scene: Scene) -> None:
+        await play(scene)
+        await close.begin(scene)
+        for step in close.WRITTEN_STEPS:
+            both = await asyncio.gather(*(close.run(scene, step, accept=close.EVERY_WARNING) for _ in range(4)))
+            assert all(found.is_done(step) for found in both)
+        signed = await asyncio.gather(*(close.sign(scene) for _ in range(4)))
+        assert len({report.signed_at for report in signed}) == 1
+        assert [one.state for one in (await close.closing_of(scene)).tries] == ["done"] * 6
+        assert len(await scene.published(CampaignClosed)) == len(await scene.published(CampaignReportSigned)) == 1
 
     @pytest.mark.timeout(300)
     async def test_goes_on_after_a_failure_at_any_statement_of_any_step(self, scene: Scene) -> None:
