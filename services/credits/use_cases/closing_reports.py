@@ -28,28 +28,31 @@ async def read_figures(work: Work, campaign_id: UUID) -> Figures:
     return build_figures(await store.list_flows(work, campaign_id), balances=balances, committed=committed_minutes(held))
 
 
-async def find_disagreements(work: Work, campaign: Campaign) -> list[Finding]:
+def find_disagreements(ground: Ground) -> list[Finding]:
     """What must not stand in a report: books that differ, figures that do not add up, credit that should have expired."""
-    books = await ledger.get_books(work, campaign.id)
-    figures = await read_figures(work, campaign.id)
+    books = ground.books
     found = domain.find_books(
-        sum_minutes=books.sum_minutes,
-        entries_sum_minutes=books.entries_sum_minutes,
-        accounts_out_of_step=books.accounts_out_of_step,
+        sum_minutes=books["sum_minutes"],
+        entries_sum_minutes=books["entries_sum_minutes"],
+        accounts_out_of_step=books["accounts_out_of_step"],
     )
-    if not figures.agree:
+    if not ground.figures.agree:
         text = "Les chiffres par association ou par contributeur ne s'additionnent pas."
-        found.append(Finding("figures-differ", Weight.BLOCKING, text, "N'allez pas plus loin : appelez la personne technique."))
-    if left := figures.totals()["credit_minutes"]:
+        cure = "N'allez pas plus loin : appelez la personne technique."
+        found.append(Finding("figures-differ", Weight.BLOCKING, text, cure))
+    if left := ground.figures.totals()["credit_minutes"]:
         text = "Du crédit est revenu à une association après la clôture et n'est pas encore échu."
         cure = "Recommencez dans une minute : l'échéance s'inscrit d'elle-même."
         found.append(Finding("credit-left", Weight.BLOCKING, text, cure, minutes=left))
     return found
 
 
-async def draw_up_report(work: Work, campaign: Campaign, found: Closing) -> Report:
-    """The report (number 0). The campaign is locked by the caller."""
-    return await _draw_up(work, campaign, found, number=0, previous=None, movements=[])
+async def draw_up_report(work: Work, campaign: Campaign, found: Closing) -> tuple[Report | None, list[Finding]]:
+    """The report (number 0), or what must not stand in it. The campaign is locked by the caller."""
+    ground = await _read_ground(work, campaign, found)
+    if findings := find_disagreements(ground):
+        return None, findings
+    return await _draw_up(work, ground, number=0, previous=None, movements=[]), []
 
 
 async def draw_up_addendum(work: Work, campaign_id: UUID) -> Report:
@@ -67,7 +70,8 @@ async def draw_up_addendum(work: Work, campaign_id: UUID) -> Report:
     movements = await list_movements(work, reports[-1])
     if not movements:
         raise NothingMoved("The ledger stands where the last report left it; there is nothing to add.")
-    return await _draw_up(work, campaign, found, number=reports[-1].number + 1, previous=reports[-1], movements=movements)
+    ground = await _read_ground(work, campaign, found)
+    return await _draw_up(work, ground, number=reports[-1].number + 1, previous=reports[-1], movements=movements)
 
 
 async def list_movements(work: Work, report: Report) -> list[Transfer]:
@@ -80,10 +84,7 @@ async def list_movements(work: Work, report: Report) -> list[Transfer]:
     return await store.list_moved_since(work, report.campaign_id, versions)
 
 
-async def _draw_up(
-    work: Work, campaign: Campaign, found: Closing, *, number: int, previous: Report | None, movements: list[Transfer]
-) -> Report:
-    ground = await _read_ground(work, campaign, found)
+async def _draw_up(work: Work, ground: Ground, *, number: int, previous: Report | None, movements: list[Transfer]) -> Report:
     statements = build_statements(ground, number=number)
     text = build_report(
         ground,
@@ -94,7 +95,7 @@ async def _draw_up(
         drawn_up_by=work.caller.identity,
         drawn_up_at=work.now,
     )
-    report = Report(campaign.id, number, text, work.caller.identity, work.now)
+    report = Report(ground.campaign.id, number, text, work.caller.identity, work.now)
     await closings_store.add_report(work, report, previous=previous, statements=statements)
     return report
 

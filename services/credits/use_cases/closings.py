@@ -22,7 +22,7 @@ from services.credits.store import closing_figures as figures_store
 from services.credits.store import closings as store
 from services.credits.use_cases.campaigns import close_campaign
 from services.credits.use_cases.closing_checks import check_campaign, check_notices
-from services.credits.use_cases.closing_reports import draw_up_report, find_disagreements, read_figures
+from services.credits.use_cases.closing_reports import draw_up_report, read_figures
 from services.credits.use_cases.expiries import expire_lots
 from services.credits.use_cases.missions import release_overdue_holds_of
 
@@ -147,10 +147,9 @@ async def _release(work: Work, found: Closing, accepted: Collection[str], grace_
 async def _freeze(work: Work, found: Closing, accepted: Collection[str], grace_days: int) -> Outcome:
     """The campaign is locked for oneself: nobody moves its minutes while its figures are read and frozen."""
     campaign = await campaigns.lock_campaign(work, found.campaign_id)
-    findings = await find_disagreements(work, campaign)
-    if findings:
+    report, findings = await draw_up_report(work, campaign, found)
+    if report is None:
         return {}, findings
-    report = await draw_up_report(work, campaign, found)
     return {"number": report.number, "digest": report.text.digest, "statements": len(report.text.facts["statements"])}, []
 
 
