@@ -18,7 +18,7 @@ from tests.builders.credits import Scene
 GRACE_DAYS = 30
 WRITTEN_STEPS = (Step.CHECK, Step.NOTICES, Step.EXPIRE, Step.RELEASE, Step.FREEZE)
 # Everything that a campaign may meet and that a person may accept.
-EVERY_WARNING = ("before-the-end", "hours-unvalidated", "proposal-unsigned", "notice-missing")
+EVERY_WARNING = ("before-the-end", "hours-unvalidated", "proposal-unsigned", "approval-pending", "notice-missing")
 TABLES = (
     "campaign", "panel", "pledge", "grant_proposal", "grant_proposal_line", "signed_grant", "hold", "hold_part", "lot", "refusal",
     "account", "transfer", "expiry_notice", "closing", "closing_step", "closing_report", "closing_signature", "closing_statement",

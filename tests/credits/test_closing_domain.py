@@ -14,7 +14,7 @@ from services.credits.domain.closing_plan import Position, decide_plan, sum_by_k
 from services.credits.domain.closing_report import FrozenText, canonical_json
 from services.credits.domain.closings import Closing, Finding, Step, StepState, Try, Unspent, Weight, list_in_the_way
 from services.credits.domain.holds import Hold, HoldPart, HoldState
-from services.credits.domain.ledger import AccountKey, AccountKind, TransferKind
+from services.credits.domain.ledger import Account, AccountKey, AccountKind, TransferKind
 from services.credits.domain.lots import Lot
 from tests.builders.credits import IN_SPRING, make_campaign
 
@@ -133,9 +133,9 @@ class TestPlan:
 
     def test_changes_nothing_of_what_it_was_given(self) -> None:
         position, *_ = self.make_position(ExpiryRule.RETURN)
-        before = dict(position.balances)
+        before = dict(position.accounts)
         decide_plan(position, now=IN_SPRING, ended_before=TODAY)
-        assert position.balances == before
+        assert position.accounts == before
 
     def make_position(self, rule: ExpiryRule) -> tuple[Position, Hold, Hold]:
         """60 minutes unspent, 40 held for a mission long over, 20 for one that runs."""
@@ -145,7 +145,8 @@ class TestPlan:
         running = make_held(campaign.id, lot, minutes=20, ends_on=TODAY)
         promised = AccountKey(campaign.id, AccountKind.PROMISED, new_id())
         balances = {lot.account(AccountKind.CREDIT): 60, lot.account(AccountKind.HELD): 60, promised: -120}
-        return Position(campaign, balances, {lot.id: lot}, (overdue, running)), overdue, running
+        accounts = {key: Account(new_id(), minutes, 1) for key, minutes in balances.items()}
+        return Position(campaign, accounts, {lot.id: lot}, (overdue, running)), overdue, running
 
 
 class TestFigures:

@@ -176,6 +176,8 @@ class TestReport:
         signed = await town.officer.get(f"{town.path}/reports/0", params={"format": "pdf"})
         assert signed.content[:5] == b"%PDF-"
         assert b"pdfuaid" in signed.content
+        again = await town.people["auditor"].get(f"{town.path}/reports/0", params={"format": "pdf"})
+        assert again.content == signed.content
         assert signed.content != draft.content
 
     async def test_is_for_the_town_and_its_auditors(self, town: Town) -> None:

@@ -16,7 +16,8 @@ from kernel.events.credits import CampaignClosed, CampaignReportSigned, CreditEx
 from kernel.events.envelope import Envelope, Event
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.domain.campaigns import Campaign, ExpiryRule
+from services.credits.domain.approvals import SigningOfGrants
+from services.credits.domain.campaigns import Campaign, ExpiryRule, Safeguards
 from services.credits.domain.closing_errors import DigestDiffers, NothingMoved, ReportSigned, ReportUnsigned, StepTooEarly
 from services.credits.domain.closing_report import Part, canonical_json
 from services.credits.domain.closings import Finding, Step, Weight
@@ -25,6 +26,7 @@ from services.credits.domain.ledger import AccountKind
 from services.credits.store import closings as store
 from services.credits.use_cases import closing_checks
 from services.credits.use_cases import closings as use_cases
+from services.credits.use_cases.approvals import propose_operation
 from services.credits.use_cases.campaigns import write_campaign
 from services.credits.use_cases.deadlines import close_ended_campaign, release_overdue_holds, send_expiry_notices
 from services.credits.use_cases.expiries import carry_credit_in
@@ -159,6 +161,30 @@ class TestCheck:
         blocked = await close.run(scene, Step.CHECK, accept=[*close.EVERY_WARNING, "event-parked"])
         assert close.is_blocked(blocked, Step.CHECK)
         assert "event-parked" in close.codes(blocked, Step.CHECK)
+
+    async def test_tells_what_companies_served_and_nobody_valued(self, scene: Scene) -> None:
+        company = await scene.record_actor(kind="company", name="Pixelune")
+        association, _ = await scene.fund(credit=600, promise=900)
+        await scene.pledge(600, contributor_id=company)
+        for contributor in (company, await scene.pledge(600)):
+            await scene.handle(scene.validated(await scene.agree(association, contributor, 60), 60))
+        await close.begin(scene)
+        done = await close.run(scene, Step.CHECK, accept=["before-the-end"])
+        assert done.is_done(Step.CHECK)
+        (found,) = [one for one in done.tries[-1].findings if one.code == "valuation-missing"]
+        assert (found.weight, found.minutes) == (Weight.INFO, 60)
+
+    async def test_an_operation_that_waits_for_a_second_person_stands_in_the_way(
+        self, database: Database, territory: str
+    ) -> None:
+        scene = await Scene(database, territory).start(safeguards=Safeguards(four_eyes_above_minutes=0))
+        await scene.pledge(900)
+        await scene.admit(entitled_minutes=600)
+        async with scene.work(scene.make_officer()) as work:
+            proposal_id = await propose_grants(work, scene.campaign_id)
+            await propose_operation(work, SigningOfGrants(proposal_id), reason="Un second regard")
+        await close.begin(scene)
+        assert "approval-pending" in close.codes(await close.run(scene, Step.CHECK), Step.CHECK)
 
     async def test_news_that_wait_for_another_try_block(self, scene: Scene, database: Database) -> None:
         association, contributor = await play(scene)

@@ -13,16 +13,16 @@ from services.credits.domain import journal as journals
 from services.credits.domain.campaigns import Campaign, CampaignState
 from services.credits.domain.holds import Hold
 from services.credits.domain.journal import Author, Journal
-from services.credits.domain.ledger import AccountKey, AccountKind, expiry_outcome, make_expiry_leg
+from services.credits.domain.ledger import Account, AccountKey, AccountKind, expiry_outcome, make_expiry_leg
 from services.credits.domain.lots import Lot
 
 
 @dataclass(frozen=True)
 class Position:
-    """What the ledger holds of a campaign at one moment: every balance, its lots, and the holds of its missions."""
+    """What the ledger holds of a campaign at one moment: every account, its lots, and the holds of its missions."""
 
     campaign: Campaign
-    balances: Mapping[AccountKey, int]
+    accounts: Mapping[AccountKey, Account]
     lots: Mapping[UUID, Lot]
     holds: tuple[Hold, ...]
 
@@ -74,18 +74,19 @@ def decide_plan(position: Position, *, now: datetime, ended_before: date) -> Pla
     campaign = replace(position.campaign, state=CampaignState.CLOSED)
     rule = campaign.facts.rules.expiry
     author = Author("", now)
-    journal = Journal(now, {campaign.id: campaign}, position.lots, dict(position.balances), {})
+    journal = Journal(now, {campaign.id: campaign}, position.lots, position.accounts)
+    before = dict(journal.balances)
     expiries = []
     for lot in sorted(position.lots.values(), key=lambda lot: lot.id):
         credit = lot.account(AccountKind.CREDIT)
-        if minutes := position.balances.get(credit, 0):
+        if minutes := before.get(credit, 0):
             journal.post([make_expiry_leg(rule, credit, minutes=minutes, key="")], author=author)
             expiries.append(LotExpiry(lot, minutes, expiry_outcome(rule)))
     released = tuple(hold for hold in position.holds if is_overdue(hold, ended_before=ended_before))
     for hold in released:
         journals.release(journal, hold, why="", author=author)
     surviving = tuple(hold for hold in position.holds if not is_overdue(hold, ended_before=ended_before))
-    return Plan(expiry_outcome(rule), tuple(expiries), released, surviving, position.balances, journal.balances)
+    return Plan(expiry_outcome(rule), tuple(expiries), released, surviving, before, journal.balances)
 
 
 def sum_by_kind(balances: Mapping[AccountKey, int]) -> dict[str, int]:

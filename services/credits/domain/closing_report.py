@@ -212,6 +212,7 @@ def _campaign(ground: Ground) -> dict[str, Any]:
         "closed_by": ground.closed_by,
         "closure_reason": campaign.closure_reason,
         "rules": asdict(rules),
+        "safeguards": asdict(facts.safeguards),
     }
 
 

@@ -171,6 +171,24 @@ def find_unsigned_proposal(proposal_id: UUID | None, *, minutes: int) -> list[Fi
     return [Finding("proposal-unsigned", Weight.WARNING, text, cure, proposal_id, minutes)]
 
 
+def find_waiting_approvals(count: int) -> list[Finding]:
+    """Operations that one person proposed and no second one decided: once the campaign is closed, most can no more be done."""
+    if not count:
+        return []
+    text = f"{count} opération(s) de cette campagne attendent une seconde personne."
+    cure = "Faites-les approuver ou refuser, ou acceptez qu'elles restent sans suite."
+    return [Finding("approval-pending", Weight.WARNING, text, cure)]
+
+
+def find_unvalued(missions: int, *, minutes: int) -> list[Finding]:
+    """What companies served and did not value yet: theirs to say, and still possible after the close."""
+    if not missions:
+        return []
+    text = f"{missions} mission(s) servies par des entreprises ({hours_text(minutes)}) ne sont pas valorisées."
+    cure = "Rappelez-le aux entreprises : sans leur valorisation, pas de reçu fiscal. Elles le peuvent encore après la clôture."
+    return [Finding("valuation-missing", Weight.INFO, text, cure, minutes=minutes)]
+
+
 def find_waiting_events(*, waiting: int, parked: int) -> list[Finding]:
     """News of this campaign's missions that the ledger has not taken in: closing without them would be false."""
     found = []

@@ -103,7 +103,8 @@ async def get_report(
     if format == "csv":
         return attachment(build_report_sheet(report), media_type=CSV, name=f"{name}.csv")
     if format == "pdf":
-        pdf = await asyncio.to_thread(render_pdf, "closing_report.typ", build_report_document(report))
+        made_at = report.signed_at or report.drawn_up_at
+        pdf = await asyncio.to_thread(render_pdf, "closing_report.typ", build_report_document(report), made_at=made_at)
         return attachment(pdf, media_type=PDF, name=f"{name}.pdf")
     return ReportOut.of(report)
 

@@ -48,6 +48,7 @@ CONTRIBUTOR_COLUMNS = {
     "Dont attendu": "committed_minutes",
 }
 ACCEPTED = {
+    "approval-pending": "opérations en attente d'une seconde personne",
     "before-the-end": "fin anticipée",
     "hours-unvalidated": "heures non validées",
     "notice-missing": "préavis manquant",

@@ -8,17 +8,20 @@ from sqlalchemy import Row, case, func, select
 
 from kernel.events.envelope import Envelope, MalformedEvent
 from kernel.work import Work
+from services.credits.domain.approvals import ApprovalState
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.closing_figures import Flow
 from services.credits.domain.closing_plan import Position
 from services.credits.domain.closing_report import Anchor
 from services.credits.domain.holds import Hold, HoldPart
-from services.credits.domain.ledger import AccountKey, AccountKind, Transfer, TransferKind
+from services.credits.domain.ledger import Account, AccountKey, AccountKind, Transfer, TransferKind
+from services.credits.store.approvals import select_requests
 from services.credits.store.ledger import select_transfers, transfer_of
 from services.credits.store.lots import list_lots
 from services.credits.store.missions import hold_of
 from services.credits.tables import (
     account,
+    actor,
     campaign,
     entry,
     grant_proposal,
@@ -30,6 +33,7 @@ from services.credits.tables import (
     signed_grant,
     territory,
     transfer,
+    valuation,
 )
 
 _original = transfer.alias("original")
@@ -38,10 +42,11 @@ _MISSION_NEWS = ("matching.mission_agreed.", "matching.mission_cancelled.", "mat
 
 
 async def get_position(work: Work, found: Campaign) -> Position:
-    """Every balance of the campaign, its lots, and the missions that hold credit."""
-    balances = {_key_of(row): row.balance_minutes for row in await _list_accounts(work, found.id)}
+    """Every account of the campaign, its lots, and the missions that hold credit."""
+    rows = await _list_accounts(work, found.id)
+    accounts = {_key_of(row): Account(row.id, row.balance_minutes, row.version) for row in rows}
     lots = {lot.id: lot for lot in await list_lots(work, found.id)}
-    return Position(found, balances, lots, tuple(await list_held(work, found.id)))
+    return Position(found, accounts, lots, tuple(await list_held(work, found.id)))
 
 
 async def _list_accounts(work: Work, campaign_id: UUID) -> Sequence[Row[Any]]:
@@ -140,6 +145,24 @@ async def find_unsigned_proposal(work: Work, campaign_id: UUID) -> tuple[UUID | 
     if (await work.connection.execute(signed)).first() is not None:
         return None, 0
     return row.id, row.computed_minutes
+
+
+async def count_open_approvals(work: Work, campaign_id: UUID) -> int:
+    requests = select_requests(now=work.now, campaign_id=campaign_id, state=ApprovalState.OPEN).subquery()
+    return int((await work.connection.execute(select(func.count()).select_from(requests))).scalar_one())
+
+
+async def count_unvalued(work: Work, campaign_id: UUID) -> tuple[int, int]:
+    """Missions that companies served and nobody valued, and their minutes."""
+    is_valued = select(valuation.c.mission_id).where(valuation.c.mission_id == hold.c.mission_id).exists()
+    query = (
+        select(func.count(), func.coalesce(func.sum(hold.c.served_minutes), 0))
+        .select_from(hold)
+        .join(actor, actor.c.id == hold.c.contributor_id)
+        .where(hold.c.campaign_id == campaign_id, hold.c.served_minutes > 0, actor.c.kind == "company", ~is_valued)
+    )
+    missions, minutes = (await work.connection.execute(query)).one()
+    return missions, int(minutes)
 
 
 async def count_waiting_news(work: Work, campaign_id: UUID) -> tuple[int, int]:

@@ -15,8 +15,8 @@ from services.credits.store import closing_figures as store
 
 Check = Callable[[Work, Campaign], Awaitable[Sequence[Finding]]]
 
-# Further checks of the first step, which other parts of the service bring: missing valuations, approvals that wait for a
-# second person, the nightly audit. A finding that must be mended is BLOCKING, one that a person may accept a WARNING.
+# Further checks of the first step, which other parts of the service bring, as the nightly audit. A finding that must be
+# mended is BLOCKING, one that a person may accept a WARNING.
 MORE_CHECKS: list[Check] = []
 
 
@@ -28,6 +28,8 @@ async def check_campaign(work: Work, campaign: Campaign, *, grace_days: int) -> 
     held = await store.list_held(work, campaign.id)
     titles = await store.find_titles(work, [hold.mission_id for hold in held])
     proposal_id, minutes = await store.find_unsigned_proposal(work, campaign.id)
+    unvalued_missions, unvalued_minutes = await store.count_unvalued(work, campaign.id)
+    approvals = await store.count_open_approvals(work, campaign.id)
     found = [
         *domain.find_books(
             sum_minutes=books.sum_minutes,
@@ -38,6 +40,8 @@ async def check_campaign(work: Work, campaign: Campaign, *, grace_days: int) -> 
         *domain.find_early_end(campaign, today=today),
         *domain.find_holds(held, today=today, grace_days=grace_days, titles=titles),
         *(domain.find_unsigned_proposal(proposal_id, minutes=minutes) if campaign.state == "open" else []),
+        *domain.find_waiting_approvals(approvals),
+        *domain.find_unvalued(unvalued_missions, minutes=unvalued_minutes),
     ]
     for check in MORE_CHECKS:
         found += await check(work, campaign)
