@@ -59,6 +59,15 @@ class _Failing:
         return getattr(self._real, name)
 
 
+async def play(scene: Scene) -> tuple[UUID, UUID]:
+    """600 granted: 120 served, 90 held by a mission that runs, 390 unspent."""
+    association, contributor = await scene.fund(credit=600, promise=900)
+    served = await scene.agree(association, contributor, 150)
+    await scene.handle(scene.validated(served, 120))
+    await scene.agree(association, contributor, 90)
+    return association, contributor
+
+
 async def preview(scene: Scene) -> tuple[Campaign, Plan, list[Finding]]:
     async with scene.work() as work:
         return await closings.preview_closing(work, scene.campaign_id, grace_days=GRACE_DAYS)
