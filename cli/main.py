@@ -158,6 +158,45 @@ def grants_what_if(  # noqa: PLR0917  (typer passes by name)
     run(address, **login, campaign=campaign, scenarios=scenario, afresh=afresh, sheet=csv, console=console)
 
 
+@app.command(rich_help_panel=WORK)
+def close(  # noqa: PLR0917  (typer passes by name)
+    campaign: Annotated[str, typer.Argument(help="Référence de la campagne, p. ex. sceaux-2026, ou son identifiant.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Montrer ce que la clôture ferait, sans rien écrire.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Oui à tout : avertissements, échéance, signature.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Motif de la clôture, écrit au rapport.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="Dossier où écrire le rapport (JSON, CSV, PDF).")] = None,
+    client_id: Annotated[str, typer.Option(envvar="METIS_CLIENT_ID", help="Client d'un agent du territoire.")] = "",
+    client_secret: Annotated[str, typer.Option(envvar="METIS_CLIENT_SECRET", help="Son secret.")] = "",
+    url: UrlOption = None,
+    state: StateOption = STATE,
+) -> None:
+    """Clore une campagne, pas à pas (close a campaign).
+
+    Six étapes : vérifier la campagne ; vérifier les préavis ; clore et faire échoir le crédit non dépensé, selon la règle ;
+    rendre les réserves dont le délai est passé ; arrêter les relevés et établir le rapport ; signer le rapport.
+
+    Un tableau montre d'abord ce qui va se passer. Seule la troisième étape est irréversible : la commande demande avant.
+    Ce qui s'y oppose est expliqué, avec ce qu'il faut faire. Ctrl-C est sans danger : relancez la commande pour la suite.
+    Rappelée plus tard, elle propose un additif si une mission qui gardait sa réserve s'est terminée depuis.
+
+    [dim]Exemples :[/] metis close sceaux-2026 --dry-run · metis close sceaux-2026 --out bilan
+    """
+    from cli.close import run
+
+    address = url or State(state).gateway_url()
+    code = run(
+        address,
+        client_id=client_id,
+        client_secret=client_secret,
+        campaign=campaign,
+        reason=reason,
+        dry_run=dry_run,
+        yes=yes,
+        folder=out,
+    )
+    raise typer.Exit(code)
+
+
 @app.command(rich_help_panel=OPERATE)
 def doctor(state: StateOption = STATE) -> None:
     """Check this machine and the running platform; every fault comes with its cure.

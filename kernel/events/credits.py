@@ -283,3 +283,12 @@ class LedgerDifferenceFound(Event):
     audit_id: UUID
     difference_count: int
     first: str  # what differs, where, by how much
+
+
+class CampaignReportSigned(Event):
+    """The officer signed a closed campaign's report (number 0) or an addendum to it. Subject: the campaign's id."""
+
+    event_type: ClassVar[str] = "credits.campaign_report_signed.v1"
+    campaign_id: UUID
+    number: int
+    digest: str  # SHA-256, in hexadecimal, of the report as canonical JSON

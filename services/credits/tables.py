@@ -224,6 +224,61 @@ expiry_notice = Table(
     instant_column("sent_at"),
 )  # fmt: skip
 
+# The close of a campaign (migration 0008): rows are only added. JSON stands as text: what is signed is its very bytes.
+closing = Table(
+    "closing", metadata,
+    territory_column(), id_column("campaign_id"),
+    Column("reason", Text, nullable=False),
+    Column("begun_by", Text, nullable=False),
+    instant_column("begun_at"),
+)  # fmt: skip
+
+closing_step = Table(
+    "closing_step", metadata,
+    territory_column(), id_column("campaign_id"),
+    Column("number", Integer, primary_key=True),
+    Column("step", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("figures", Text, nullable=False),
+    Column("findings", Text, nullable=False),
+    Column("accepted", Text, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    instant_column("recorded_at"),
+)  # fmt: skip
+
+closing_report = Table(
+    "closing_report", metadata,
+    territory_column(), id_column("campaign_id"),
+    Column("number", Integer, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("previous_number", Integer),
+    Column("previous_digest", Text),
+    Column("drawn_up_by", Text, nullable=False),
+    instant_column("drawn_up_at"),
+)  # fmt: skip
+
+closing_signature = Table(
+    "closing_signature", metadata,
+    territory_column(), id_column("campaign_id"),
+    Column("number", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("signed_by", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    instant_column("signed_at"),
+)  # fmt: skip
+
+closing_statement = Table(
+    "closing_statement", metadata,
+    territory_column(), id_column(),
+    Column("campaign_id", Uuid, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("part", Text, nullable=False),
+    Column("holder_id", Uuid, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+)  # fmt: skip
+
 # The ledger: read here, written by the functions of migration 0004 alone.
 account = Table(
     "account", metadata,
@@ -373,7 +428,7 @@ receipt_mission = Table(
     Column("follows", Uuid),
 )  # fmt: skip
 
-# Every version of facts that may change, written by triggers (migration 0006).
+# Every version of facts that may change, written by triggers (migration 0009).
 fact = Table(
     "fact", metadata,
     territory_column(),

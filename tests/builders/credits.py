@@ -49,8 +49,10 @@ def make_facts(
     return CampaignFacts(title, date(2026, 1, 1), ends_on, new_id(), rules or make_rules(), safeguards)
 
 
-def make_campaign(*, state: CampaignState = CampaignState.OPEN, ends_on: date = date(2026, 12, 31)) -> Campaign:
-    return Campaign(new_id(), "campagne", make_facts(ends_on=ends_on), state, 1)
+def make_campaign(
+    *, state: CampaignState = CampaignState.OPEN, ends_on: date = date(2026, 12, 31), rule: ExpiryRule = ExpiryRule.RETURN
+) -> Campaign:
+    return Campaign(new_id(), "campagne", make_facts(rules=make_rules(expiry=rule), ends_on=ends_on), state, 1)
 
 
 def make_seat(*, cut_cents: int = 60_000, already_granted_minutes: int = 0, association_id: UUID | None = None) -> PanelSeat:

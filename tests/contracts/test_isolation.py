@@ -52,7 +52,10 @@ def path_to(town: Town, template: str) -> str:
     parts = template.removeprefix(PREFIX).split("/")
     for index, part in enumerate(parts):
         if part.startswith("{"):
-            literal = {"{ref}": "essai", "{insee}": town.territory, "{version}": "1", "{client_id}": f"{town.territory}.manager"}
+            literal = {
+                "{ref}": "essai", "{insee}": town.territory, "{version}": "1", "{step}": "check", "{number}": "0",
+                "{client_id}": f"{town.territory}.manager",
+            }  # fmt: skip
             parts[index] = literal.get(part) or town.ids[names[parts[index - 1]]]
     return "/".join(parts)
 

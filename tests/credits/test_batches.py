@@ -22,18 +22,12 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.timeout(60)
 
 
-def fails(why: str) -> pytest.MarkDecorator:
-    """Known to fail: once mended, the mark itself fails and goes."""
-    return pytest.mark.xfail(strict=True, reason=why)
-
-
 async def state_of(scene: Scene, mission_id: Any) -> str:
     (row,) = await scene.fetch("SELECT state FROM hold WHERE mission_id = $1", mission_id)
     return str(row["state"])
 
 
 class TestOneMissionSeveralCommands:
-    @fails("the last command's row stands for the first's: the cancellation is lost")
     async def test_a_cancellation_first_leaves_its_mark(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
         mission = reservation(scene, association, contributor, 60)
@@ -41,7 +35,6 @@ class TestOneMissionSeveralCommands:
         assert await state_of(scene, mission.mission_id) == HoldState.CANCELLED
         assert await scene.balance(AccountKind.HELD, association) == 0
 
-    @fails("the last command's row stands for the first's: nothing is reserved, nobody is told")
     async def test_reserved_and_cancelled(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
         mission = reservation(scene, association, contributor, 60)
@@ -54,7 +47,6 @@ class TestOneMissionSeveralCommands:
         assert len(await scene.published(CreditReserved)) == len(await scene.published(CreditReleased)) == 1
         await check_books(scene.fetch)
 
-    @fails("the last command's row stands for the first's: the other's minutes are held")
     async def test_asked_twice_with_other_minutes_the_first_counts(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
         first = reservation(scene, association, contributor, 60)
@@ -74,7 +66,6 @@ class TestOneMissionSeveralCommands:
 
 
 class TestOneMissionAfterAnother:
-    @fails("what the batch gave back still counts as committed")
     async def test_what_a_release_gives_back_can_be_promised_anew(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=60)
         first, second = (reservation(scene, association, contributor, 60) for _ in range(2))
@@ -83,7 +74,6 @@ class TestOneMissionAfterAnother:
         assert isinstance(answer, Answer)
         assert answer.refusal is None
 
-    @fails("what the batch settled still counts as committed")
     async def test_what_a_settlement_ends_is_no_longer_counted_on(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=180, promise=120)
         await scene.pledge(600)
@@ -102,7 +92,6 @@ class TestOneMissionAfterAnother:
 
 
 class TestCommandThatIsWrong:
-    @fails("the row of a refused amount stays behind as asked, with its minutes")
     async def test_moves_and_leaves_nothing(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
         wrong = reservation(scene, association, contributor, 0)
@@ -127,7 +116,6 @@ class TestCommandThatIsWrong:
 class TestSettlementAfterTheEnd:
     """Minutes that were validated and cannot be paid any more are refused, never taken as paid."""
 
-    @fails("taken as repeated, though these minutes were never settled")
     async def test_after_a_cancellation(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
         mission = reservation(scene, association, contributor, 90)
@@ -137,7 +125,6 @@ class TestSettlementAfterTheEnd:
         assert answer.refusal is not None
         assert answer.refusal.code == "nothing-held"
 
-    @fails("taken as repeated, though these minutes were never settled")
     async def test_after_parts_that_took_all(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
         mission = reservation(scene, association, contributor, 90)

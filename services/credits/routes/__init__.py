@@ -3,6 +3,7 @@
 from services.credits.routes import (
     approvals,
     campaigns,
+    closings,
     conventions,
     exports,
     grants,
@@ -34,4 +35,5 @@ routers = [
     statements.router,
     exports.router,
     indicators.router,
+    closings.router,
 ]

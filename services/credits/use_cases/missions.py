@@ -126,7 +126,12 @@ class _Desk:
     refused: list[tuple[Refusal, str, Hold, int, str]] = field(default_factory=list)
 
     def save(self, hold: Hold) -> Hold:
+        """As it stands from now on; what its contributor is counted on for moves with it."""
+        before = self.holds[hold.mission_id]
         self.holds[hold.mission_id] = self.changed[hold.mission_id] = hold
+        if hold.contributor_id is not None:
+            pair = (hold.campaign_id, hold.contributor_id)
+            self.committed[pair] = self.committed.get(pair, 0) + hold.held_minutes - before.held_minutes
         return hold
 
     def refuse(self, work: Work, refusal: Refusal, hold: Hold, *, subject: str, minutes: int) -> Answer:
@@ -150,7 +155,10 @@ async def _save(work: Work, desk: _Desk) -> None:
 
 async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
     found = await store.use_campaigns(work, {command.campaign_id for command in commands})
-    first = {command.mission_id: hold for command in commands if (hold := _first_hold(command)) is not None}
+    first: dict[UUID, Hold] = {}
+    for command in commands:
+        if (hold := _first_hold(command)) is not None:
+            first.setdefault(command.mission_id, hold)
     new = await store.add_holds(work, list(first.values()))
     holds = {mission_id: first[mission_id] for mission_id in new}
     holds |= await store.lock_holds(work, {command.mission_id for command in commands} - new)
@@ -170,7 +178,7 @@ async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
 
 def _first_hold(command: Command) -> Hold | None:
     """The row that a command leaves when it is the first to be heard of its mission."""
-    if isinstance(command, Reservation):
+    if isinstance(command, Reservation) and command.minutes > 0:
         return Hold(
             command.mission_id, command.campaign_id, command.association_id, command.contributor_id,
             command.minutes, 0, command.ends_on, HoldState.ASKED,
@@ -206,8 +214,6 @@ def _reserve(desk: _Desk, work: Work, command: Reservation) -> Answer:
         telling.tell_reservation_refused(work, refused, refusal)
         return desk.refuse(work, refusal, refused, subject="reservation", minutes=hold.minutes)
     held = desk.save(journals.reserve(desk.journal, hold, author=ledger.author_of(work)))
-    pair = (command.campaign_id, command.contributor_id)
-    desk.committed[pair] = desk.committed.get(pair, 0) + held.minutes
     telling.tell_reserved(work, held, contributor_id=command.contributor_id)
     return Answer(held)
 
@@ -236,7 +242,7 @@ def _means_of(desk: _Desk, hold: Hold) -> Means:
 
 def _release(desk: _Desk, work: Work, command: Release) -> Answer:
     hold = desk.holds.get(command.mission_id)
-    if hold is None:
+    if hold is None or hold.state is HoldState.ASKED:  # asked: agreed by a later command of this very batch
         raise MissionUnknown(f"Mission {command.mission_id} was never agreed here; there is nothing to release.")
     if hold.state is not HoldState.HELD:
         return Answer(hold, is_new=command.mission_id in desk.new)
@@ -257,7 +263,7 @@ def _release_hold(desk: _Desk, work: Work, hold: Hold, *, reason: str) -> Hold:
 def _settle(desk: _Desk, work: Work, command: Settlement) -> Answer:
     require_minutes(command.minutes, least=0)
     hold = desk.holds.get(command.mission_id)
-    if hold is None:
+    if hold is None or hold.state is HoldState.ASKED:
         raise MissionUnknown(f"Mission {command.mission_id} is validated, and was never agreed here.")
     if (before := _find_settled(desk, command)) is not None:
         return Answer(hold, is_new=before)
@@ -274,9 +280,11 @@ def _find_settled(desk: _Desk, command: Settlement) -> bool | None:
     """False when these minutes were settled before; None when they were not. Raises when it were others."""
     hold = desk.holds[command.mission_id]
     before = desk.settled.get(f"settle-{command.part}:deliver:{command.mission_id}")
+    if before is None and command.part == "end":
+        before = desk.settled.get(f"deliver:{command.mission_id}")  # as it was called before there were parts
     if before is not None and before != command.minutes:
         raise TransferKeyReused(f"Part {command.part} of this mission settled {before} minutes; name another part.")
-    if before is not None or (hold.state is HoldState.SETTLED and command.is_final):
+    if before is not None or (hold.state is HoldState.SETTLED and command.is_final and not command.minutes):
         return False
     return None
 

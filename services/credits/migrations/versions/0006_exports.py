@@ -4,7 +4,7 @@ from alembic import op
 
 from kernel.migrate import execute_script
 
-revision = "0007"
+revision = "0006"
 down_revision = "0005"
 
 # Versions follow each other without a gap and are recorded one after the other: halving finds the last one before an

@@ -11,8 +11,8 @@ from alembic import op
 from kernel.migrate import execute_script, runtime_role
 from kernel.tables import secure
 
-revision = "0008"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 
 CAMPAIGNS = """
 ALTER TABLE campaign

@@ -10,7 +10,7 @@ from kernel.migrate import execute_script, runtime_role
 from kernel.tables import secure
 from services.credits.tables import keep_history, seal_rows
 
-revision = "0006"
+revision = "0009"
 down_revision = "0008"
 
 TABLES = """
