@@ -4,7 +4,7 @@ import secrets
 
 
 def make_environment() -> dict[str, str]:
-    """A key pair for the internal tokens, and the two secrets that everything else derives from."""
+    """A key pair for the internal tokens, the key of the ledger's seals, and the two secrets that all else derives from."""
     from kernel.auth import make_key_pair
 
     private, public = make_key_pair()
@@ -13,6 +13,7 @@ def make_environment() -> dict[str, str]:
         "METIS_INTERNAL_PUBLIC_KEYS": public,
         "METIS_ADMIN_CLIENT_SECRET": secrets.token_urlsafe(32),
         "METIS_SECRET": secrets.token_urlsafe(32),
+        "METIS_SEAL_PRIVATE_KEY": make_key_pair()[0],
     }
 
 

@@ -149,6 +149,8 @@ def settings_of(stack: Stack, name: str) -> dict[str, str]:
         settings["METIS_INTERNAL_PRIVATE_KEY"] = stack.secrets.internal_private_key
         settings["METIS_ADMIN_CLIENT_SECRET"] = stack.secrets.instance_admin_secret
         return settings
+    if name == "credits":
+        settings["METIS_SEAL_PRIVATE_KEY"] = os.environ.get("METIS_SEAL_PRIVATE_KEY", stack.secrets.seal_private_key)
     settings["METIS_DATABASE_URL"] = stack.database_urls[name]
     settings["METIS_DATABASE_POOL_SIZE"] = os.environ.get("METIS_DATABASE_POOL_SIZE", POOL_SIZE)
     if not _amqp_url():

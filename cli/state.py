@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Secrets:
     token_secret: str  # for whatever else the gateway must sign or encrypt
     internal_private_key: str  # JWK
     internal_public_keys: str  # JWKS
+    seal_private_key: str  # JWK that signs the ledger's seals
 
 
 class State:
@@ -77,10 +78,11 @@ class State:
         draft.replace(self.path / name)
 
     def secrets(self) -> Secrets:
-        """The instance's secrets, made at the first call."""
+        """The instance's secrets, made at the first call; one that a newer version needs is added."""
         kept = self.read("secrets.json")
-        if not kept:
-            kept = asdict(make_secrets())
+        if missing := {name.name for name in fields(Secrets)} - kept.keys():
+            made = asdict(make_secrets())
+            kept |= {name: made[name] for name in missing}
             self.write("secrets.json", kept)
         return Secrets(**kept)
 
@@ -114,4 +116,5 @@ def make_secrets() -> Secrets:
         token_secret=secrets.token_urlsafe(32),
         internal_private_key=private,
         internal_public_keys=public,
+        seal_private_key=make_key_pair()[0],
     )

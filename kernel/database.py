@@ -31,6 +31,8 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
+    # What asyncpg makes of a connection that dies while it looks up the types of a statement.
+    asyncpg.InternalClientError,
     OSError,
 )
 

@@ -10,7 +10,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import uvicorn
@@ -42,11 +42,12 @@ def make_service_app(
     handlers: Handlers,
     jobs: Sequence[Job] = (),
     prepare: Callable[[FastAPI], None] = lambda app: None,
+    describe: Callable[[], Mapping[str, Any]] = dict,
 ) -> FastAPI:
     """One service: its routes, its event handlers and its jobs in one process.
 
-    `prepare` may put more into `app.state` before the first request. The process stops taking requests on
-    SIGTERM, finishes what it has, and leaves the rest in outbox and queue.
+    `prepare` may put more into `app.state` before the first request; what `describe` says is shown with the health. The
+    process stops taking requests on SIGTERM, finishes what it has, and leaves the rest in outbox and queue.
     """
     database = Database(settings.database_url.get_secret_value(), service=service, pool_size=settings.database_pool_size)
     bus = Bus(service, database, handlers, settings)
@@ -81,7 +82,11 @@ def make_service_app(
     for router in routers:
         app.include_router(router)
     app.add_middleware(Telemetry, service=service)
-    add_health(app, ready=bus.health)
+
+    async def health() -> dict[str, Any]:
+        return {**await bus.health(), **describe()}
+
+    add_health(app, ready=health)
     return app
 
 

@@ -1,6 +1,6 @@
 """Facts that the credit ledger tells. All amounts are whole minutes."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import ClassVar
 from uuid import UUID
 
@@ -254,3 +254,41 @@ class CampaignReportSigned(Event):
     campaign_id: UUID
     number: int
     digest: str  # SHA-256, in hexadecimal, of the report as canonical JSON
+
+
+class LedgerSealed(Event):
+    """Rows of the ledger were sealed; this is the new head of the chain. Subject: the territory.
+
+    Whoever keeps it can prove that nothing sealed so far was changed since (`metis ledger verify --head`).
+    """
+
+    event_type: ClassVar[str] = "credits.ledger_sealed.v1"
+    block_number: int
+    last_sequence: int
+    head_hash: str
+    sealed_at: datetime
+    key_id: str
+    public_key: str
+    signature: str  # Ed25519 over the head's hash
+
+
+class LedgerHeadPublished(Event):
+    """The head of the day, once a day and only when it moved: for people, by e-mail. Subject: the territory."""
+
+    event_type: ClassVar[str] = "credits.ledger_head_published.v1"
+    block_number: int
+    last_sequence: int
+    head_hash: str
+    sealed_at: datetime
+    day: date
+    key_id: str
+
+
+class LedgerDifferenceFound(Event):
+    """An audit recomputed the ledger and found it different from what is stored. Subject: the audit's id."""
+
+    event_type: ClassVar[str] = "credits.ledger_difference_found.v1"
+    public: ClassVar[bool] = False
+    audit_id: UUID
+    difference_count: int
+    first: str  # what differs, where, by how much

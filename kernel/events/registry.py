@@ -36,6 +36,9 @@ class ActorRecorded(Event):
     commune: str
     fields_of_action: list[str]
     archived: bool
+    # Public identifiers of the body, as far as they are known and verified.
+    siret: str | None = None
+    rna: str | None = None
 
 
 class MemberRecorded(Event):

@@ -18,7 +18,8 @@ async def on_territory_recorded(work: Work, event: TerritoryRecorded) -> None:
 
 @handlers.on(ActorRecorded)
 async def on_actor_recorded(work: Work, event: ActorRecorded) -> None:
-    await registry.save_actor(work, Actor(event.actor_id, event.kind, event.name, event.archived), version=event.version)
+    found = Actor(event.actor_id, event.kind, event.name, event.archived, event.siret, event.rna, tuple(event.fields_of_action))
+    await registry.save_actor(work, found, version=event.version)
 
 
 @handlers.on(MemberRecorded)

@@ -1,7 +1,7 @@
 """The tables as SQLAlchemy sees them; migrations/ creates them, with the rules that PostgreSQL holds."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, MetaData, SmallInteger, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, LargeBinary, MetaData, SmallInteger, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from kernel.tables import add_kernel_tables, id_column, instant_column, territory_column
 
@@ -18,6 +18,9 @@ actor = Table(
     Column("kind", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("archived", Boolean, nullable=False),
+    Column("siret", Text),
+    Column("rna", Text),
+    Column("fields_of_action", ARRAY(Text), nullable=False),
 )  # fmt: skip
 
 member = Table("member", metadata, territory_column(), id_column())
@@ -424,3 +427,88 @@ receipt_mission = Table(
     Column("valuation_version", Integer, nullable=False),
     Column("follows", Uuid),
 )  # fmt: skip
+
+# Every version of facts that may change, written by triggers (migration 0006).
+fact = Table(
+    "fact", metadata,
+    territory_column(),
+    Column("id", BigInteger, primary_key=True),
+    Column("table_name", Text, nullable=False),
+    Column("row_key", Text, nullable=False),
+    Column("facts", JSONB, nullable=False),
+    instant_column("recorded_at"),
+)  # fmt: skip
+
+seal_block = Table(
+    "seal_block", metadata,
+    territory_column(),
+    Column("number", BigInteger, primary_key=True),
+    Column("format", SmallInteger, nullable=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("merkle_root", LargeBinary, nullable=False),
+    Column("leaves", LargeBinary, nullable=False),
+    Column("refs", ARRAY(Text), nullable=False),
+    Column("hints", LargeBinary, nullable=False),
+    Column("last_xact", Text, nullable=False),
+    Column("last_table", Text, nullable=False),
+    Column("last_key", Text, nullable=False),
+    instant_column("sealed_at"),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("next_public_key", LargeBinary),
+    Column("hash", LargeBinary, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)  # fmt: skip
+
+published_head = Table(
+    "published_head", metadata,
+    territory_column(),
+    Column("day", Date, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    instant_column("published_at"),
+)  # fmt: skip
+
+audit_run = Table(
+    "audit_run", metadata,
+    territory_column(), id_column(),
+    Column("asked_by", Text, nullable=False),
+    instant_column("started_at"),
+    instant_column("ended_at"),
+    Column("transfers", BigInteger, nullable=False),
+    Column("accounts", BigInteger, nullable=False),
+    Column("difference_count", BigInteger, nullable=False),
+    Column("differences", JSONB, nullable=False),
+)  # fmt: skip
+
+
+def seal_rows(table: str) -> str:
+    """SQL of a migration: from now on the rows of an append-only table are sealed (sealing/ finds it by its column).
+
+    A column that joins such a table later must allow NULL: what a row was sealed with leaves out what was NULL.
+    """
+    return f"""
+ALTER TABLE "{table}" ADD xact xid8 NOT NULL DEFAULT pg_current_xact_id();
+CREATE INDEX ix_{table}_xact ON "{table}" (territory, xact);
+CREATE OR REPLACE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON "{table}"
+  FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+"""
+
+
+def keep_history(table: str, *, keys: str, left_out: str = "", updates: bool = True) -> str:
+    """SQL of a migration: each version of this table's rows is kept in `fact`, and sealed there.
+
+    `left_out`: columns that the transfers tell; without `updates` a row is kept once, when it comes to be.
+    """
+    arguments = f"'{keys}', '{left_out}'"
+    script = f"""
+CREATE TRIGGER {table}_is_written AFTER INSERT ON "{table}" REFERENCING NEW TABLE AS written
+  FOR EACH STATEMENT EXECUTE FUNCTION ledger_keep_history({arguments});
+"""
+    if updates:
+        script += f"""
+CREATE TRIGGER {table}_is_changed AFTER UPDATE ON "{table}" REFERENCING NEW TABLE AS written
+  FOR EACH STATEMENT EXECUTE FUNCTION ledger_keep_history({arguments});
+"""
+    return script

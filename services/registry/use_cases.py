@@ -127,6 +127,8 @@ def _publish_actor(work: Work, actor: Actor) -> None:
         commune=facts.commune,
         fields_of_action=[field.value for field in facts.fields_of_action],
         archived=actor.archival is not None,
+        siret=facts.siret,
+        rna=facts.rna,
     )
     work.publish(event, subject=actor.id)
 

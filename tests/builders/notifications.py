@@ -105,6 +105,7 @@ def _sample(name: str, annotation: Any) -> Any:
         str: f"Un {name}",
         bool: False,
         date: date(2026, 12, 31),
+        datetime: datetime(2026, 12, 31, 12, 30, tzinfo=UTC),
         list[str]: ["Compétence commune : comptabilité."],
     }
     return samples[annotation]

@@ -73,7 +73,10 @@ class TestKeys:
     def test_prints_an_environment_file(self) -> None:
         result = CliRunner().invoke(app, ["keys"])
         names = [line.partition("=")[0] for line in result.output.splitlines()]
-        assert names == ["METIS_INTERNAL_PRIVATE_KEY", "METIS_INTERNAL_PUBLIC_KEYS", "METIS_ADMIN_CLIENT_SECRET", "METIS_SECRET"]
+        assert names == [
+            "METIS_INTERNAL_PRIVATE_KEY", "METIS_INTERNAL_PUBLIC_KEYS", "METIS_ADMIN_CLIENT_SECRET", "METIS_SECRET",
+            "METIS_SEAL_PRIVATE_KEY",
+        ]  # fmt: skip
 
 
 class TestDoctor:

@@ -1,6 +1,7 @@
 """The state directory: secrets made once and for their owner alone, one runner at a time."""
 
 import stat
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ class TestSecrets:
         first = state.secrets()
         assert state.secrets() == first
         assert stat.S_IMODE((state.path / "secrets.json").stat().st_mode) == 0o600
+
+    def test_a_new_version_adds_what_it_needs(self, tmp_path: Path) -> None:
+        state = State(tmp_path)
+        kept = asdict(state.secrets())
+        del kept["seal_private_key"]
+        state.write("secrets.json", kept)
+        added = state.secrets()
+        assert asdict(added) | kept == asdict(added) and state.secrets() == added
 
     def test_differ_between_instances(self, tmp_path: Path) -> None:
         assert State(tmp_path / "a").secrets().instance_admin_secret != State(tmp_path / "b").secrets().instance_admin_secret

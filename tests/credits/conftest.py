@@ -1,7 +1,8 @@
 """Fixtures of the credits tests: a scene in a territory of its own."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
+import asyncpg
 import pytest
 from fastapi import FastAPI
 
@@ -9,6 +10,7 @@ from kernel.database import Database
 from services.credits.domain.campaigns import Safeguards
 from tests.builders.approvals import Start
 from tests.builders.credits import Scene
+from tests.support.culprit import Culprit
 
 
 @pytest.fixture
@@ -41,3 +43,11 @@ def start(database: Database, territory: str) -> Start:
 async def guarded(start: Start) -> Scene:
     """More than an hour needs a second person."""
     return await start(above=60)
+
+
+@pytest.fixture
+async def culprit(owner_url: Callable[[str], str], territory: str) -> AsyncIterator[Culprit]:
+    connection = await asyncpg.connect(owner_url("credits"))
+    await connection.execute("SET session_replication_role = replica")
+    yield Culprit(connection, territory)
+    await connection.close()

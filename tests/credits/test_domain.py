@@ -1,6 +1,7 @@
 """Campaigns, holds, notices and statements, decided without a database."""
 
 from datetime import UTC, date, datetime
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from services.credits.domain.campaigns import CampaignFacts, CampaignState, Expi
 from services.credits.domain.errors import CampaignNotDraft, CampaignNotOpen, CampaignOver, NotEnoughCredit
 from services.credits.domain.holds import HoldState, decide_reservation, decide_settlement
 from services.credits.domain.ledger import AccountKey, AccountKind, Transfer, TransferKind, make_expiry_leg, make_reversal_leg
-from services.credits.domain.statements import StatementLine, build_statement
+from services.credits.domain.statements import Basis, Period, StatementLine, build_statement, cut_page, decide_as_of
 from services.credits.domain.wording import hours_text
 from tests.builders.credits import make_campaign, make_hold, make_means, make_rules
 
@@ -150,18 +151,42 @@ def make_line(day: int, minutes: int) -> StatementLine:
 
 class TestBuildStatement:
     lines = (make_line(1, 600), make_line(10, -60), make_line(20, -90), make_line(30, 30))
+    nothing: ClassVar = {AccountKind.CREDIT: 0}
 
     def test_runs_from_nothing_to_the_balance(self) -> None:
-        statement = build_statement([AccountKind.CREDIT], self.lines)
+        statement = build_statement(self.lines, opening=self.nothing, start=self.nothing, closing={AccountKind.CREDIT: 480})
         assert (statement.opening, statement.closing) == ({AccountKind.CREDIT: 0}, {AccountKind.CREDIT: 480})
         assert [after[AccountKind.CREDIT] for after in statement.after] == [600, 540, 450, 480]
 
-    def test_opens_with_what_came_before(self) -> None:
-        statement = build_statement(
-            [AccountKind.CREDIT], self.lines, since=datetime(2026, 5, 5, tzinfo=UTC), until=datetime(2026, 5, 25, tzinfo=UTC)
-        )
-        assert (statement.opening, statement.closing) == ({AccountKind.CREDIT: 600}, {AccountKind.CREDIT: 450})
-        assert len(statement.lines) == 2
+    def test_goes_on_from_where_the_page_starts(self) -> None:
+        start = {AccountKind.CREDIT: 600}
+        statement = build_statement(self.lines[1:], opening=self.nothing, start=start, closing={AccountKind.CREDIT: 480})
+        assert [after[AccountKind.CREDIT] for after in statement.after] == [540, 450, 480]
+
+    def test_never_parts_one_instant(self) -> None:
+        lines = [make_line(1, 600), make_line(2, -60), make_line(2, -90), make_line(3, 30)]
+        page = cut_page(lines[:3], limit=2, basis=Basis.RECORDED)
+        assert page is not None
+        assert ([line.moved[AccountKind.CREDIT] for line in page[0]], page[1]) == ([600], True)
+        assert cut_page(lines[1:3], limit=1, basis=Basis.RECORDED) is None
+
+
+class TestDecideAsOf:
+    now = datetime(2026, 5, 4, tzinfo=UTC)
+
+    def test_asks_about_one_of_the_two_times(self) -> None:
+        assert decide_as_of(recorded_at=None, effective_at=None, now=self.now) is None
+        with pytest.raises(BadInput, match="as_effective_at"):
+            decide_as_of(recorded_at=self.now, effective_at=self.now, now=self.now)
+
+    def test_knows_no_record_of_the_future(self) -> None:
+        with pytest.raises(BadInput, match="as_recorded_at"):
+            decide_as_of(recorded_at=datetime(2026, 5, 5, tzinfo=UTC), effective_at=None, now=self.now)
+
+    def test_ends_a_period_with_its_instant(self) -> None:
+        as_of = decide_as_of(recorded_at=self.now, effective_at=None, now=self.now)
+        assert Period().up_to(as_of).until == datetime(2026, 5, 4, 0, 0, 0, 1, tzinfo=UTC)
+        assert Period(until=datetime(2026, 5, 1, tzinfo=UTC)).up_to(as_of).until == datetime(2026, 5, 1, tzinfo=UTC)
 
 
 class TestHoursText:

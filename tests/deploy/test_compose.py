@@ -8,6 +8,7 @@ import yaml
 
 from gateway.settings import GatewaySettings
 from kernel.settings import KernelSettings, ServiceSettings
+from services.credits.settings import Settings as CreditsSettings
 from services.notifications.settings import Settings as NotificationsSettings
 from tests.deploy.manifests import ROOT
 
@@ -116,7 +117,11 @@ class TestStart:
 
     def test_only_known_settings_are_given(self) -> None:
         """A misspelt METIS_… would be ignored in silence."""
-        known: dict[str, type[KernelSettings]] = {"gateway": GatewaySettings, "notifications": NotificationsSettings}
+        known: dict[str, type[KernelSettings]] = {
+            "credits": CreditsSettings,
+            "gateway": GatewaySettings,
+            "notifications": NotificationsSettings,
+        }
         for name in OURS:
             fields = {f"METIS_{field.upper()}" for field in known.get(name, ServiceSettings).model_fields}
             given = set(SERVICES[name]["environment"]) | set(DEMO["services"][name]["environment"])

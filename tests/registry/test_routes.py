@@ -91,6 +91,8 @@ class TestRegisterActor:
                 "commune": "92071",
                 "fields_of_action": ["culture"],
                 "archived": False,
+                "siret": "73282932000074",
+                "rna": "W922000123",
             }
         ]
 

@@ -112,6 +112,9 @@ class Actor:
     kind: str
     name: str
     archived: bool
+    siret: str | None = None
+    rna: str | None = None
+    fields_of_action: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

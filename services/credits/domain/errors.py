@@ -192,6 +192,11 @@ class MissionUnknown(Refused):
     title: ClassVar[str] = "This mission was never agreed here"
 
 
+class StatementTooLong(Refused):
+    code: ClassVar[str] = "statement-too-long"
+    title: ClassVar[str] = "Too many lines for one file"
+
+
 class NoSuchMinutes(Refused):
     code: ClassVar[str] = "no-such-minutes"
     title: ClassVar[str] = "The ledger moves whole minutes above zero"

@@ -13,6 +13,7 @@ from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, TransferKind
 from services.credits.routes.access import CONCERNED, only_own
 from services.credits.routes.approvals import WAITS, answer_waiting
+from services.credits.routes.times import AtInstant
 from services.credits.schemas.ledger import (
     AccountOut,
     BooksOut,
@@ -26,6 +27,7 @@ from services.credits.schemas.ledger import (
 )
 from services.credits.store import campaigns, holds, lots
 from services.credits.store import ledger as store
+from services.credits.store.statements import list_balances_at
 from services.credits.tables import account, hold, lot, refusal, transfer
 from services.credits.use_cases.approvals import check_safeguards
 from services.credits.use_cases.expiries import carry_credit_in
@@ -36,16 +38,23 @@ router = make_router("credits")
 
 @router.get("/campaigns/{id}/accounts", **allow("credits:read", *CONCERNED))
 async def get_accounts(
-    work: InWork, id: UUID, page: OnePage, *, kind: AccountKind | None = None, holder_id: UUID | None = None
+    work: InWork, id: UUID, page: OnePage, at: AtInstant, *, kind: AccountKind | None = None, holder_id: UUID | None = None
 ) -> Page[AccountOut]:
-    """List the accounts with their balances; the campaign's own are for everybody, the others for whom they concern."""
+    """List the accounts with their balances, now or as of an instant of either time.
+
+    The campaign's own are for everybody, the others for whom they concern.
+    """
     await campaigns.get_campaign(work, id)
     query = only_own(store.select_accounts(id), work.caller, account.c.holder_id, shared=id)
     if kind is not None:
         query = query.where(account.c.kind == kind)
     if holder_id is not None:
         query = query.where(account.c.holder_id == holder_id)
-    return await fetch_page(work, query, by=account.c.id, page=page, shape=AccountOut.of)
+    found = await fetch_page(work, query, by=account.c.id, page=page, shape=AccountOut.of)
+    if at is None:
+        return found
+    balances = await list_balances_at(work, [one.id for one in found.items], at)
+    return Page(items=[one.as_of(*balances.get(one.id, (0, 0))) for one in found.items], next=found.next)
 
 
 @router.get("/campaigns/{id}/books", **allow("credits:read", *EVERYONE))

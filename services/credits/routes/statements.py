@@ -1,73 +1,156 @@
-"""Statements for an association and for a contributor, out of the ledger's own entries."""
+"""Statements for an association, a contributor and the whole campaign, out of the ledger's own entries."""
 
-from collections.abc import Sequence
-from datetime import date, datetime, time, timedelta
+import asyncio
+from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Depends, Query, Response
+from starlette.requests import Request
 
 from kernel.auth import TOWN, Role
-from kernel.clock import LOCAL_ZONE
 from kernel.routing import InWork, allow, make_router
 from kernel.work import Work
-from services.credits.domain.errors import BadInput, NotFound
-from services.credits.domain.ledger import AccountKind
-from services.credits.domain.statements import ASSOCIATION_ACCOUNTS, CONTRIBUTOR_ACCOUNTS
+from services.credits.clients.typst import render_pdf
+from services.credits.domain.errors import BadInput, NotFound, StatementTooLong
+from services.credits.domain.statements import (
+    ASSOCIATION_ACCOUNTS,
+    CONTRIBUTOR_ACCOUNTS,
+    TOWN_ACCOUNTS,
+    Scope,
+    Statement,
+)
 from services.credits.routes.access import require_own
-from services.credits.schemas.fields import Day
-from services.credits.schemas.ledger import StatementOut
+from services.credits.routes.times import AtInstant
+from services.credits.schemas.fields import Day, Instant
+from services.credits.schemas.ledger import Asked, StatementOut
+from services.credits.schemas.sheets import CSV, attachment, documented
+from services.credits.schemas.statements import build_statement_document, build_statement_sheet
 from services.credits.store import campaigns, registry
 from services.credits.store.statements import get_statement
 
 router = make_router("credits")
+PDF = "application/pdf"
+# A file is made in one piece, while somebody waits: some seconds for this many lines.
+MOST_LINES = {"csv": 20_000, "pdf": 5_000}
+
+
+class Format(StrEnum):
+    JSON = "json"
+    CSV = "csv"
+    PDF = "pdf"
+
+
 Since = Annotated[Day | None, Query(description="First day shown; what came before is the opening.")]
 Until = Annotated[Day | None, Query(description="Last day shown.")]
 
 
-@router.get("/campaigns/{id}/statements/{association_id}", **allow("credits:read", *TOWN, Role.AUDITOR, Role.ASSOCIATION))
-async def get_association_statement(
-    work: InWork, id: UUID, association_id: UUID, *, since: Since = None, until: Until = None
-) -> StatementOut:
+class View:
+    """What all statements can be asked for: days, one of the two times, a page, a format."""
+
+    def __init__(
+        self,
+        *,
+        request: Request,
+        response: Response,
+        at: AtInstant,
+        since: Since = None,
+        until: Until = None,
+        format: Annotated[Format, Query(description="csv and pdf are whole, for people; json comes in pages.")] = Format.JSON,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Lines a page (json).")] = 200,
+        cursor: Annotated[Instant | None, Query(description="`next` of the page before (json).")] = None,
+    ) -> None:
+        if since and until and until < since:
+            raise BadInput.at("query/until", f"must not lie before since ({since.isoformat()})")
+        self.request, self.response = request, response
+        self.as_of, self.since, self.until = at, since, until
+        self.format, self.limit, self.cursor = format, limit, cursor
+
+
+AskedView = Annotated[View, Depends()]
+
+
+@router.get(
+    "/campaigns/{id}/statements/{association_id}",
+    response_model=StatementOut,
+    responses=documented(CSV, PDF),
+    **allow("credits:read", *TOWN, Role.AUDITOR, Role.ASSOCIATION),
+)
+async def get_association_statement(work: InWork, id: UUID, association_id: UUID, view: AskedView) -> StatementOut | Response:
     """What an association was granted, set aside, spent, and what is left: every line with mission, person and reason."""
     require_own(work.caller, association_id)
     if not await campaigns.is_on_panel(work, id, association_id):
         raise NotFound(f"{association_id} is not on the panel of this campaign; GET /campaigns/{{id}}/panel lists it.")
-    return await _shape(work, id, association_id, ASSOCIATION_ACCOUNTS, since=since, until=until)
+    return await _answer(work, Scope(id, association_id, ASSOCIATION_ACCOUNTS), view)
 
 
 @router.get(
     "/campaigns/{id}/contributor-statements/{contributor_id}",
+    response_model=StatementOut,
+    responses=documented(CSV, PDF),
     **allow("credits:read", *TOWN, Role.AUDITOR, Role.COMPANY, Role.VOLUNTEER),
 )
-async def get_contributor_statement(
-    work: InWork, id: UUID, contributor_id: UUID, *, since: Since = None, until: Until = None
-) -> StatementOut:
+async def get_contributor_statement(work: InWork, id: UUID, contributor_id: UUID, view: AskedView) -> StatementOut | Response:
     """What a company or a citizen promised, took back and delivered (balances are minus what is promised or delivered)."""
     require_own(work.caller, contributor_id)
     if not await campaigns.has_pledged(work, id, contributor_id):
         raise NotFound(f"{contributor_id} promised nothing to this campaign; GET /campaigns/{{id}}/pledges lists who did.")
-    return await _shape(work, id, contributor_id, CONTRIBUTOR_ACCOUNTS, since=since, until=until)
+    return await _answer(work, Scope(id, contributor_id, CONTRIBUTOR_ACCOUNTS), view)
 
 
-async def _shape(
-    work: Work, campaign_id: UUID, holder_id: UUID, kinds: Sequence[AccountKind], *, since: date | None, until: date | None
-) -> StatementOut:
-    if since and until and until < since:
-        raise BadInput.at("query/until", f"must not lie before since ({since.isoformat()})")
-    campaign = await campaigns.get_campaign(work, campaign_id)
-    actor = (await registry.find_actors(work, [holder_id])).get(holder_id)
-    statement = await get_statement(
-        work,
-        campaign_id,
-        holder_id,
-        kinds,
-        since=_midnight(since) if since else None,
-        until=_midnight(until + timedelta(days=1)) if until else None,
+@router.get(
+    "/campaigns/{id}/statement",
+    response_model=StatementOut,
+    responses=documented(CSV, PDF),
+    **allow("credits:read", *TOWN, Role.AUDITOR),
+)
+async def get_campaign_statement(work: InWork, id: UUID, view: AskedView) -> StatementOut | Response:
+    """Every transfer of the campaign, with the totals of each kind of account after it: all of them sum to zero."""
+    return await _answer(work, Scope(id, None, TOWN_ACCOUNTS), view)
+
+
+async def _answer(work: Work, scope: Scope, view: View) -> StatementOut | Response:
+    asked = Asked(
+        campaign=await campaigns.get_campaign(work, scope.campaign_id),
+        scope=scope,
+        holder_name=await _name(work, scope.holder_id),
+        since=view.since,
+        until=view.until,
+        as_of=view.as_of,
     )
-    name = actor.name if actor else None
-    return StatementOut.of(statement, campaign=campaign, holder_id=holder_id, name=name, since=since, until=until)
+    if view.format is Format.JSON:
+        statement = await get_statement(work, scope, asked.period, after=view.cursor, limit=view.limit)
+        _link_next(view, statement.next)
+        return StatementOut.of(statement, asked)
+    statement = await _get_whole(work, asked, most=MOST_LINES[view.format])
+    name = f"releve-{asked.campaign.ref}" + (f"-{scope.holder_id}" if scope.holder_id else "")
+    if view.format is Format.CSV:
+        return attachment(build_statement_sheet(statement, asked), media_type=CSV, name=f"{name}.csv")
+    town = await registry.get_territory_name(work)
+    # Typesetting is work for a processor: in a thread, so that others are served meanwhile.
+    pdf = await asyncio.to_thread(render_pdf, "statement.typ", build_statement_document(statement, asked, town=town))
+    return attachment(pdf, media_type=PDF, name=f"{name}.pdf")
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time.min, LOCAL_ZONE)
+async def _name(work: Work, holder_id: UUID | None) -> str | None:
+    if holder_id is None:
+        return None
+    actor = (await registry.find_actors(work, [holder_id])).get(holder_id)
+    return actor.name if actor else None
+
+
+def _link_next(view: View, following: datetime | None) -> None:
+    if following is not None:
+        url = view.request.url.include_query_params(cursor=following.isoformat(), limit=view.limit)
+        view.response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
+
+async def _get_whole(work: Work, asked: Asked, *, most: int) -> Statement:
+    """All of it in one page. Raises StatementTooLong rather than leave lines out."""
+    page = await get_statement(work, asked.scope, asked.period, limit=most)
+    if page.next is not None:
+        raise StatementTooLong(
+            f"The statement has more than {most} lines; narrow it with since and until, or take another format."
+        )
+    return page

@@ -1,16 +1,18 @@
 """Accounts, transfers, holds, refusals, statements."""
 
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
+from kernel.clock import LOCAL_ZONE
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, Transfer, TransferKind, account_name
-from services.credits.domain.statements import Statement
+from services.credits.domain.statements import AsOf, Basis, Period, Scope, Statement
 from services.credits.schemas.fields import Body, Minutes, ReasonBody
 
 
@@ -22,7 +24,7 @@ class AccountOut(BaseModel):
     holder_name: str | None
     lot_id: UUID | None = Field(description="Credit and held minutes belong to one lot each: one account for every lot.")
     balance_minutes: int
-    version: int = Field(description="Number of entries.")
+    version: int = Field(description="Number of entries; as of an instant, those that counted by then.")
 
     @classmethod
     def of(cls, row: Row[Any]) -> "AccountOut":
@@ -36,6 +38,10 @@ class AccountOut(BaseModel):
             balance_minutes=row.balance_minutes,
             version=row.version,
         )
+
+    def as_of(self, version: int, balance_minutes: int) -> "AccountOut":
+        """The account as it was with so many entries."""
+        return self.model_copy(update={"version": version, "balance_minutes": balance_minutes})
 
 
 class BooksOut(BaseModel):
@@ -161,6 +167,29 @@ class RefusalOut(BaseModel):
         return cls.model_validate({**row._mapping, "mission_title": row.title})
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Which statement was asked for, and of whom."""
+
+    campaign: Campaign
+    scope: Scope
+    holder_name: str | None
+    since: date | None
+    until: date | None
+    as_of: AsOf | None
+
+    @property
+    def period(self) -> Period:
+        """The local days asked for, as instants."""
+        since = midnight(self.since) if self.since else None
+        until = midnight(self.until + timedelta(days=1)) if self.until else None
+        return Period(since=since, until=until).up_to(self.as_of)
+
+
+def midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, LOCAL_ZONE)
+
+
 class StatementLineOut(BaseModel):
     transfer_id: UUID
     kind: TransferKind
@@ -182,25 +211,19 @@ class StatementLineOut(BaseModel):
 class StatementOut(BaseModel):
     campaign_id: UUID
     campaign_title: str
-    holder_id: UUID
+    holder_id: UUID | None = Field(description="Association or contributor; null for the whole campaign.")
     holder_name: str | None
     since: date | None
     until: date | None
-    opening_minutes: dict[AccountKind, int]
+    basis: Basis = Field(description="The time that opening, lines, order and closing go by.")
+    as_of: datetime | None = Field(description="The instant up to which they count; null for the present.")
+    opening_minutes: dict[AccountKind, int] = Field(description="Of the whole period, on every page.")
     lines: list[StatementLineOut]
-    closing_minutes: dict[AccountKind, int]
+    closing_minutes: dict[AccountKind, int] = Field(description="Of the whole period, on every page.")
+    next: datetime | None = Field(description="`cursor` of the page that follows; null on the last.")
 
     @classmethod
-    def of(
-        cls,
-        statement: Statement,
-        *,
-        campaign: Campaign,
-        holder_id: UUID,
-        name: str | None,
-        since: date | None,
-        until: date | None,
-    ) -> "StatementOut":
+    def of(cls, statement: Statement, asked: "Asked") -> "StatementOut":
         lines = [
             StatementLineOut(
                 transfer_id=line.transfer.id,
@@ -217,13 +240,16 @@ class StatementOut(BaseModel):
             for line, after in zip(statement.lines, statement.after, strict=True)
         ]  # fmt: skip
         return cls(
-            campaign_id=campaign.id,
-            campaign_title=campaign.facts.title,
-            holder_id=holder_id,
-            holder_name=name,
-            since=since,
-            until=until,
+            campaign_id=asked.campaign.id,
+            campaign_title=asked.campaign.facts.title,
+            holder_id=asked.scope.holder_id,
+            holder_name=asked.holder_name,
+            since=asked.since,
+            until=asked.until,
+            basis=asked.as_of.basis if asked.as_of else Basis.RECORDED,
+            as_of=asked.as_of.instant if asked.as_of else None,
             opening_minutes=dict(statement.opening),
             lines=lines,
             closing_minutes=dict(statement.closing),
+            next=statement.next,
         )

@@ -33,7 +33,15 @@ async def get_territory_name(work: Work) -> str:
 
 async def save_actor(work: Work, found: Actor, *, version: int) -> None:
     """Keep the newest version, in whatever order they arrive."""
-    values = {"version": version, "kind": found.kind, "name": found.name, "archived": found.archived}
+    values = {
+        "version": version,
+        "kind": found.kind,
+        "name": found.name,
+        "archived": found.archived,
+        "siret": found.siret,
+        "rna": found.rna,
+        "fields_of_action": list(found.fields_of_action),
+    }
     statement = insert(actor).values(territory=work.territory, id=found.id, **values)
     await work.connection.execute(
         statement.on_conflict_do_update(index_elements=["territory", "id"], set_=values, where=actor.c.version < version)
@@ -55,4 +63,6 @@ async def find_mission_volunteer(work: Work, mission_id: UUID) -> UUID | None:
 
 async def find_actors(work: Work, ids: Iterable[UUID]) -> dict[UUID, Actor]:
     rows = await work.connection.execute(select(actor).where(actor.c.id.in_(set(ids))))
-    return {row.id: Actor(row.id, row.kind, row.name, row.archived) for row in rows}
+    return {
+        row.id: Actor(row.id, row.kind, row.name, row.archived, row.siret, row.rna, tuple(row.fields_of_action)) for row in rows
+    }

@@ -1,14 +1,14 @@
 """What becomes of credit that nobody spent: back to the pool, lapsed, or carried over into a later campaign."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from kernel.clock import LOCAL_ZONE, local_date
 from kernel.events.credits import CreditExpired, CreditGranted
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.domain.campaigns import Campaign
+from services.credits.domain.campaigns import Campaign, ExpiryRule
 from services.credits.domain.errors import NothingCarried
 from services.credits.domain.ledger import (
     AccountKey,
@@ -19,41 +19,46 @@ from services.credits.domain.ledger import (
     make_expiry_leg,
 )
 from services.credits.domain.lots import Lot, end_of_day
-from services.credits.store import campaigns, ledger, lots
+from services.credits.store import campaigns, ledger, lots, missions
 
 
 async def expire_lots(work: Work, campaign: Campaign, due: Sequence[Lot]) -> int:
-    """Book what is left on these lots by the campaign's rule; returns how much that was. Repeating it finds nothing left.
+    """Book what is left on these lots by the campaign's rule; returns how much that was. Repeating it finds nothing left."""
+    return await _expire(work, {campaign.id: campaign}, due)
 
-    The key names the lot and the version of its account: what comes back to a lot later expires under another one.
+
+async def expire_due_lots(work: Work) -> int:
+    """Book the lots past their expiry, and what is left of closed campaigns; nobody could spend them any more anyway.
+
+    Campaigns first and then all accounts at once, as a batch of missions locks them: campaign by campaign, the two would
+    wait for each other.
     """
-    rule = campaign.facts.rules.expiry
+    due = await lots.list_due_lots(work, now=work.now)
+    return await _expire(work, await missions.use_campaigns(work, {lot.campaign_id for lot in due}), due)
+
+
+async def _expire(work: Work, of: Mapping[UUID, Campaign], due: Sequence[Lot]) -> int:
+    """The key names the lot and the version of its account: what comes back to a lot later expires under another one."""
     left = await ledger.lock_credit(work, due)
     legs = [
-        make_expiry_leg(rule, lot.account(AccountKind.CREDIT), minutes=minutes, key=f"expire:{lot.id}:{version}")
+        make_expiry_leg(_rule(of, lot), lot.account(AccountKind.CREDIT), minutes=minutes, key=f"expire:{lot.id}:{version}")
         for lot, minutes, version in left
     ]
     await ledger.post(work, legs)
-    by_association: Counter[UUID] = Counter()
+    by_association: Counter[tuple[UUID, UUID]] = Counter()
     for lot, minutes, _ in left:
-        by_association[lot.association_id] += minutes
-    for association_id, minutes in by_association.items():
+        by_association[lot.campaign_id, lot.association_id] += minutes
+    for (campaign_id, association_id), minutes in by_association.items():
+        outcome = expiry_outcome(of[campaign_id].facts.rules.expiry)
         work.publish(
-            CreditExpired(campaign_id=campaign.id, association_id=association_id, minutes=minutes, outcome=expiry_outcome(rule)),
-            subject=campaign.id,
+            CreditExpired(campaign_id=campaign_id, association_id=association_id, minutes=minutes, outcome=outcome),
+            subject=campaign_id,
         )
     return by_association.total()
 
 
-async def expire_due_lots(work: Work) -> int:
-    """Book the lots past their expiry, and what is left of closed campaigns; nobody could spend them any more anyway."""
-    expired = 0
-    by_campaign: dict[UUID, list[Lot]] = {}
-    for lot in await lots.list_due_lots(work, now=work.now):
-        by_campaign.setdefault(lot.campaign_id, []).append(lot)
-    for campaign_id, due in sorted(by_campaign.items()):
-        expired += await expire_lots(work, await campaigns.use_campaign(work, campaign_id), due)
-    return expired
+def _rule(of: Mapping[UUID, Campaign], lot: Lot) -> ExpiryRule:
+    return of[lot.campaign_id].facts.rules.expiry
 
 
 async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UUID) -> int:

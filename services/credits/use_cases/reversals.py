@@ -4,6 +4,7 @@ What belongs together is undone together: a settlement's served and delivered mi
 its mission's hold. What is undone by doing something else is refused with what to do instead.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
@@ -46,8 +47,8 @@ def _decide_minutes(left: int, *, asked: int | None, reversed_by: UUID | None) -
     """How much to undo of what is left. Asking for more than that is an error, never cut silently."""
     if left == 0:
         raise AlreadyReversed(f"It was reversed by transfer {reversed_by}; nothing of it is left to undo.")
-    if asked is not None and asked > left:
-        raise BadInput.at("/minutes", f"must be at most {left}, what is left of it to undo")
+    if asked is not None and not 0 < asked <= left:
+        raise BadInput.at("/minutes", f"must be at least 1 and at most {left}, what is left of it to undo")
     return left if asked is None else asked
 
 
@@ -67,7 +68,7 @@ async def _reverse_in_mission(work: Work, found: Transfer, *, reason: str, minut
     if found.kind is TransferKind.RESERVE:
         changed = await _reverse_reservation(work, journal, hold, reason=reason, minutes=minutes)
     else:
-        changed = await _reverse_settlement(work, journal, hold, reason=reason, minutes=minutes)
+        changed = await _reverse_settlement(work, journal, hold, found.id, reason=reason, minutes=minutes)
     await missions.save_holds(work, [changed])
     telling.tell_expired(work, journal)
 
@@ -85,15 +86,18 @@ async def _reverse_reservation(work: Work, journal: Journal, hold: Hold, *, reas
     return await _give_back(work, journal, hold, hold.minutes, reason=reason, state=HoldState.RELEASED)
 
 
-async def _reverse_settlement(work: Work, journal: Journal, hold: Hold, *, reason: str, minutes: int | None) -> Hold:
-    """Served and delivered are undone together, and what was served goes back to the association, the last drawn first."""
+async def _reverse_settlement(
+    work: Work, journal: Journal, hold: Hold, transfer_id: UUID, *, reason: str, minutes: int | None
+) -> Hold:
+    """The named transfer is undone, served and delivered together, and what was served goes back to the association."""
     if hold.state not in {HoldState.SETTLED, HoldState.HELD, HoldState.REVERSED}:
         raise NotReversible(f"The mission's hold is {hold.state}; only a settled mission's settlement can be undone.")
     if hold.state is HoldState.HELD:
         raise NotReversible("Part of the mission is still held: settle it to its end, or cancel it, then undo its settlement.")
-    undone = _decide_minutes(hold.served_minutes, asked=minutes, reversed_by=None)
-    settled = _take(await store.list_of_mission(work, hold.mission_id, TransferKind.SETTLE), undone)
-    delivered = _take(await store.list_of_mission(work, hold.mission_id, TransferKind.DELIVER), undone)
+    named = await store.get_transfer(work, transfer_id)  # again: it was found before the mission was locked
+    undone = _decide_minutes(named.reversible_minutes, asked=minutes, reversed_by=named.reversed_by)
+    settled = _take(await store.list_of_mission(work, hold.mission_id, TransferKind.SETTLE), undone, named=named)
+    delivered = _take(await store.list_of_mission(work, hold.mission_id, TransferKind.DELIVER), undone, named=named)
     await _post_reversals(work, [*settled, *delivered], _build_back_legs(hold, settled, reason=reason), reason=reason)
     parts = {part.lot_id: part for part in hold.parts}
     for transfer, amount in settled:
@@ -108,15 +112,22 @@ async def _reverse_settlement(work: Work, journal: Journal, hold: Hold, *, reaso
     return await _give_back(work, journal, changed, undone, reason=reason, state=state, from_parts=settled)
 
 
-def _take(transfers: Sequence[Transfer], minutes: int) -> list[tuple[Transfer, int]]:
-    """From the last transfer backwards, how much of each makes up `minutes`."""
+def _take(transfers: Sequence[Transfer], minutes: int, *, named: Transfer) -> list[tuple[Transfer, int]]:
+    """How much of each makes up `minutes`: of the named one first, then of those that its part of the settlement wrote,
+    the last drawn first, then of the others."""
     taken = []
-    for transfer in reversed(transfers):
+    backwards = list(reversed(transfers))
+    for transfer in sorted(backwards, key=lambda one: (one.id != named.id, _part_of(one) != _part_of(named))):
         amount = min(minutes, transfer.reversible_minutes)
         if amount:
             taken.append((transfer, amount))
             minutes -= amount
     return taken
+
+
+def _part_of(transfer: Transfer) -> str:
+    """Which part of its mission's settlement wrote a transfer: its key begins with it (domain/journal.py)."""
+    return transfer.idempotency_key.partition(":")[0]
 
 
 def _build_back_legs(hold: Hold, settled: Sequence[tuple[Transfer, int]], *, reason: str) -> list[Leg]:
@@ -148,9 +159,12 @@ async def _give_back(
 ) -> Hold:
     """Tell that credit came back, and expire what came back to a lot that nobody may spend any more."""
     telling.tell_released(work, hold, minutes=minutes, reason=reason)
-    back = {part.lot_id: part.held_minutes for part in hold.parts}
+    back = Counter({part.lot_id: part.held_minutes for part in hold.parts})
     if from_parts is not None:
-        back = {transfer.source.lot_id: amount for transfer, amount in from_parts if transfer.source.lot_id}
+        back = Counter()  # several parts of a settlement may have drawn on one lot
+        for transfer, amount in from_parts:
+            if transfer.source.lot_id is not None:
+                back[transfer.source.lot_id] += amount
     for part in hold.parts:
         if amount := back.get(part.lot_id, 0):
             occasion = f"reversal-{hold.served_minutes}"

@@ -19,6 +19,7 @@ class Audience(StrEnum):
     PANEL = "panel"  # those who act for any association on the campaign's panel
     OPERATORS = "operators"
     OFFICERS = "officers"
+    AUDITORS = "auditors"
     PERSON = "person"  # whom the event is about
     CLIENT = "client"  # the program that made the webhook
 
@@ -59,6 +60,9 @@ RULES: tuple[Rule, ...] = (
     # Any officer but the one who proposed it may decide; the doer of an event is never told of it.
     Rule("credits.approval_requested.v1", _C.CREDIT, (_A.OFFICERS,)),
     Rule("credits.approval_decided.v1", _C.CREDIT, (_A.PERSON, _A.OFFICERS)),
+    # The blocks of the day are told to programs; people get one head a day, to keep where the town cannot reach it.
+    Rule("credits.ledger_head_published.v1", _C.CREDIT, (_A.AUDITORS,)),
+    Rule("credits.ledger_difference_found.v1", _C.CREDIT, (_A.AUDITORS, _A.OFFICERS)),
     Rule("matching.need_opened.v1", _C.NEEDS, (_A.ASSOCIATION,)),
     Rule("matching.need_withdrawn.v1", _C.NEEDS, (_A.OPERATORS,)),
     Rule("matching.mission_proposed.v1", _C.PROPOSALS, (_A.VOLUNTEER, _A.ASSOCIATION)),
@@ -87,6 +91,8 @@ RULES: tuple[Rule, ...] = (
     Rule("notifications.webhook_disabled.v1", _C.ACCOUNT, (_A.OFFICERS, _A.CLIENT)),
 )
 ANNOUNCED = frozenset(rule.event_type for rule in RULES)
+# Audiences that are told by their role in the town, whatever the event is about.
+TOWN_ROLES = {Audience.OPERATORS: "operator", Audience.OFFICERS: "officer", Audience.AUDITORS: "auditor"}
 MISSION_AUDIENCES = frozenset({Audience.ASSOCIATION, Audience.VOLUNTEER, Audience.COMPANY})
 
 
@@ -197,8 +203,7 @@ def _belongs(member: Member, audience: Audience, parties: Parties) -> bool:
         Audience.COMPANY: ([parties.company_id], "company"),
         Audience.CONTRIBUTOR: ([parties.contributor_id], "company"),
     }
-    town = {Audience.OPERATORS: "operator", Audience.OFFICERS: "officer"}
-    if member.id == person.get(audience) or town.get(audience) in member.roles:
+    if member.id == person.get(audience) or TOWN_ROLES.get(audience) in member.roles:
         return True
     ids, role = organisations.get(audience, ((), ""))
     return member.actor_id is not None and member.actor_id in ids and role in member.roles

@@ -14,6 +14,7 @@ from kernel.telemetry import context_from, current_traceparent, span
 from kernel.work import Work
 from services.notifications.domain.announcements import (
     ANNOUNCED,
+    TOWN_ROLES,
     Audience,
     Mission,
     Parties,
@@ -142,8 +143,7 @@ async def _write(work: Work, story: Story, names: dict[UUID | None, str]) -> tup
 
 
 def _town_roles(rule: Rule) -> list[str]:
-    roles = {Audience.OPERATORS: "operator", Audience.OFFICERS: "officer"}
-    return [roles[audience] for audience in rule.audiences if audience in roles]
+    return [TOWN_ROLES[audience] for audience in rule.audiences if audience in TOWN_ROLES]
 
 
 def _named(story: Story) -> list[UUID]:

@@ -12,7 +12,7 @@ from kernel.migrate import execute_script, runtime_role
 from kernel.tables import secure
 
 revision = "0008"
-down_revision = "0005"
+down_revision = "0007"
 
 CAMPAIGNS = """
 ALTER TABLE campaign

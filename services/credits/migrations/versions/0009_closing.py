@@ -8,9 +8,10 @@ from alembic import op
 
 from kernel.migrate import execute_script, runtime_role
 from kernel.tables import secure
+from services.credits.tables import seal_rows
 
 revision = "0009"
-down_revision = "0008"
+down_revision = "0006"
 
 CLOSINGS = """
 CREATE TABLE closing (
@@ -103,7 +104,7 @@ BEGIN
 END $$;
 """ + "".join(
     f"""
-CREATE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+CREATE OR REPLACE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
   FOR EACH STATEMENT EXECUTE FUNCTION closing_refuse_change();
 """
     for table in TABLES
@@ -123,4 +124,5 @@ def upgrade() -> None:
     execute_script(op, CLOSINGS + REPORTS)
     for table in TABLES:
         execute_script(op, secure(table))
+        execute_script(op, seal_rows(table))
     execute_script(op, STAYS + PRIVILEGES)

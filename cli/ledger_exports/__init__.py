@@ -1,0 +1,1 @@
+"""What comes out of the ledger, as files (`metis ledger ...`), through the public API alone."""

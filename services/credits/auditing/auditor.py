@@ -1,0 +1,84 @@
+"""One audit of one territory: every check in one snapshot, on a connection that can only read."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from kernel.clock import utc_now
+from services.credits.auditing.checks import CHECKS, Check
+
+# The role that migrations make for it; where they may not, the login that is given, read-only all the same.
+AUDITOR_ROLE = "metis_credits_auditor"
+_SHOWN = 50
+_TABLES = "SELECT (SELECT count(*) FROM transfer WHERE territory = $1), (SELECT count(*) FROM account WHERE territory = $1)"
+
+
+@dataclass(frozen=True)
+class Difference:
+    check: str
+    table: str
+    key: str
+    column: str
+    expected: str | None
+    found: str | None
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}: {self.column} is {self.found}, recomputed {self.expected} ({self.check})"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`differences` are the first of each check; `count` is of all."""
+
+    territory: str
+    started_at: datetime
+    ended_at: datetime
+    transfers: int
+    accounts: int
+    count: int
+    differences: tuple[Difference, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "ok": self.count == 0,
+            "territory": self.territory,
+            "started_at": self.started_at.isoformat(),
+            "ended_at": self.ended_at.isoformat(),
+            "transfers": self.transfers,
+            "accounts": self.accounts,
+            "difference_count": self.count,
+            "differences": [asdict(difference) for difference in self.differences],
+        }
+
+
+async def audit(url: str, territory: str) -> Audit:
+    """Recompute the territory's ledger and compare. Changes nothing; finding differences is no error."""
+    connection = await asyncpg.connect(url, timeout=10, server_settings={"jit": "off", "application_name": "metis-audit"})
+    try:
+        return await _audit(connection, territory)
+    finally:
+        await connection.close()
+
+
+async def _audit(connection: "asyncpg.Connection[Any]", territory: str) -> Audit:
+    started_at = utc_now()
+    if await connection.fetchval("SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = $1", AUDITOR_ROLE):
+        await connection.execute(f'SET ROLE "{AUDITOR_ROLE}"')
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute("SELECT set_config('metis.territory', $1, true)", territory)
+        counts = await connection.fetchrow(_TABLES, territory)
+        assert counts is not None
+        total, differences = 0, []
+        for check in CHECKS:
+            count, found = await _run(connection, check, territory)
+            total += count
+            differences += found
+    return Audit(territory, started_at, utc_now(), counts[0], counts[1], total, tuple(differences))
+
+
+async def _run(connection: "asyncpg.Connection[Any]", check: Check, territory: str) -> tuple[int, list[Difference]]:
+    query = f"SELECT *, count(*) OVER () FROM ({check.query}) AS found(a, b, c, d, e) ORDER BY 1, 2, 3 LIMIT {_SHOWN}"
+    rows = await connection.fetch(query, territory)
+    return (rows[0][5] if rows else 0), [Difference(check.name, *row[:5]) for row in map(tuple, rows)]

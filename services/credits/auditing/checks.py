@@ -1,0 +1,259 @@
+"""What an audit recomputes. Each check is one statement that gives differences: table, key, column, expected, found."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """`$1` is the territory, and every table is read for it alone."""
+
+    name: str
+    query: str
+
+
+# Both sides of each transfer; the view `entry`, which statements read, is checked against it and not used.
+_SIDES = """
+WITH sides AS (
+  SELECT id, campaign_id, from_account_id AS account_id, from_version AS version, -minutes AS minutes,
+    from_balance_minutes AS balance_minutes
+  FROM transfer WHERE territory = $1
+  UNION ALL
+  SELECT id, campaign_id, to_account_id, to_version, minutes, to_balance_minutes FROM transfer WHERE territory = $1
+), running AS (
+  SELECT sides.*, row_number() OVER steps AS place, sum(minutes) OVER steps AS total
+  FROM sides WINDOW steps AS (PARTITION BY account_id ORDER BY version, id ROWS UNBOUNDED PRECEDING)
+)
+"""
+
+# What the transfers of each mission say, lot by lot. A reversal undoes what it names, in whole or in parts.
+_PARTS = """
+WITH meaning AS (
+  SELECT t.mission_id, t.minutes, t.idempotency_key, coalesce(original.kind, t.kind) AS kind,
+    CASE WHEN t.kind = 'reverse' THEN -1 ELSE 1 END AS sign,
+    CASE WHEN (coalesce(original.kind, t.kind) = 'reserve') = (t.kind <> 'reverse')
+      THEN t.to_account_id ELSE t.from_account_id END AS account_id
+  FROM transfer t LEFT JOIN transfer original ON original.territory = $1 AND original.id = t.reverses
+  WHERE t.territory = $1 AND t.mission_id IS NOT NULL
+    AND coalesce(original.kind, t.kind) IN ('reserve', 'settle', 'release')
+), parts AS (
+  SELECT m.mission_id, a.lot_id,
+    coalesce(sum(m.minutes) FILTER (WHERE m.kind = 'reserve' AND sign = 1), 0) AS minutes,
+    coalesce(sum(m.minutes * sign) FILTER (WHERE m.kind = 'settle'), 0) AS served_minutes,
+    coalesce(sum(m.minutes * CASE WHEN m.kind = 'reserve' THEN sign ELSE -sign END), 0) AS held_minutes,
+    max(substring(m.idempotency_key FROM ':(\\d{1,4})$')) FILTER (WHERE m.kind = 'reserve' AND sign = 1) AS number
+  FROM meaning m JOIN account a ON a.territory = $1 AND a.id = m.account_id
+  GROUP BY m.mission_id, a.lot_id
+)
+"""
+
+BALANCES = Check(
+    "running balances",
+    _SIDES + """
+SELECT 'transfer', id::text, CASE WHEN version <> place THEN 'version' ELSE 'balance_minutes' END,
+  CASE WHEN version <> place THEN place::text ELSE total::text END,
+  CASE WHEN version <> place THEN version::text ELSE balance_minutes::text END
+FROM running WHERE version <> place OR balance_minutes <> total
+""",
+)  # fmt: skip
+
+ACCOUNTS = Check(
+    "accounts",
+    _SIDES + """
+, told AS (SELECT account_id, count(*) AS version, sum(minutes) AS balance_minutes FROM sides GROUP BY account_id)
+SELECT 'account', coalesce(a.id, told.account_id)::text, wrong.name, wrong.expected, wrong.found
+FROM (SELECT * FROM account WHERE territory = $1) AS a FULL JOIN told ON told.account_id = a.id
+CROSS JOIN LATERAL (VALUES
+  ('version', coalesce(told.version, 0)::text, a.version::text),
+  ('balance_minutes', coalesce(told.balance_minutes, 0)::text, a.balance_minutes::text)
+) AS wrong(name, expected, found)
+WHERE wrong.expected IS DISTINCT FROM wrong.found
+""",
+)  # fmt: skip
+
+BOUNDS = Check(
+    "bounds",
+    _SIDES + """
+SELECT 'account', a.id::text, 'balance_minutes', CASE WHEN a.kind IN ('promised', 'delivered') THEN '<= 0' ELSE '>= 0' END,
+  running.total::text
+FROM running JOIN account a ON a.territory = $1 AND a.id = running.account_id
+WHERE a.kind <> 'carried' AND CASE WHEN a.kind IN ('promised', 'delivered') THEN running.total > 0 ELSE running.total < 0 END
+""",
+)  # fmt: skip
+
+SUMS = Check(
+    "zero sums",
+    """
+SELECT 'campaign', campaign_id::text, 'sum of balances', '0', sum(balance_minutes)::text
+FROM account WHERE territory = $1 GROUP BY campaign_id HAVING sum(balance_minutes) <> 0
+UNION ALL
+SELECT 'transfer', t.id::text, 'campaign_id', a.campaign_id::text, t.campaign_id::text
+FROM transfer t LEFT JOIN account a ON a.territory = $1 AND a.id IN (t.from_account_id, t.to_account_id)
+WHERE t.territory = $1 AND a.campaign_id IS DISTINCT FROM t.campaign_id
+""",
+)  # fmt: skip
+
+FLOWS = Check(
+    "flows",
+    """
+SELECT 'transfer', t.id::text, 'kind', 'a known flow', t.kind || ': ' || coalesce(s.kind, '?') || ' -> ' || coalesce(d.kind, '?')
+FROM transfer t
+LEFT JOIN account s ON s.territory = $1 AND s.id = t.from_account_id
+LEFT JOIN account d ON d.territory = $1 AND d.id = t.to_account_id
+WHERE t.territory = $1 AND t.kind <> 'reverse' AND ((t.kind, s.kind, d.kind) IN (
+    ('pledge', 'promised', 'pool'), ('withdraw', 'pool', 'promised'), ('grant', 'pool', 'credit'), ('reserve', 'credit', 'held'),
+    ('release', 'held', 'credit'), ('settle', 'held', 'served'), ('deliver', 'delivered', 'promised'),
+    ('expire', 'credit', 'pool'), ('expire', 'credit', 'lapsed'),
+    ('carry', 'credit', 'carried'), ('carry', 'carried', 'credit'))) IS NOT TRUE
+UNION ALL
+SELECT 'transfer', t.id::text, 'reverses', 'the opposite of ' || t.reverses, coalesce(o.kind, 'nothing')
+FROM transfer t LEFT JOIN transfer o ON o.territory = $1 AND o.id = t.reverses
+WHERE t.territory = $1 AND t.kind = 'reverse'
+  AND (o.kind <> 'reverse' AND (o.from_account_id, o.to_account_id) = (t.to_account_id, t.from_account_id)) IS NOT TRUE
+UNION ALL
+SELECT 'transfer', o.id::text, 'reversed minutes', '<= ' || o.minutes, sum(t.minutes)::text
+FROM transfer o JOIN transfer t ON t.territory = $1 AND t.reverses = o.id WHERE o.territory = $1
+GROUP BY o.id, o.minutes HAVING sum(t.minutes) > o.minutes
+""",
+)  # fmt: skip
+
+KEYS = Check(
+    "unique keys",
+    """
+SELECT 'transfer', min(id::text), 'idempotency_key', 'once', count(*) || ' times ' || idempotency_key
+FROM transfer WHERE territory = $1 GROUP BY idempotency_key HAVING count(*) > 1
+UNION ALL
+SELECT 'transfer', id::text, 'id', 'once', count(*) || ' times' FROM transfer WHERE territory = $1 GROUP BY id HAVING count(*) > 1
+""",
+)  # fmt: skip
+
+PARTS = Check(
+    "parts of holds",
+    _PARTS + """
+SELECT 'hold_part', coalesce(h.mission_id, parts.mission_id) || '/' || coalesce(h.number::text, parts.lot_id::text),
+  wrong.name, wrong.expected, wrong.found
+FROM (SELECT * FROM hold_part WHERE territory = $1) AS h
+FULL JOIN parts ON parts.mission_id = h.mission_id AND parts.lot_id = h.lot_id
+CROSS JOIN LATERAL (VALUES
+  ('minutes', parts.minutes::text, h.minutes::text),
+  ('served_minutes', parts.served_minutes::text, h.served_minutes::text),
+  ('released_minutes', (parts.minutes - parts.served_minutes - parts.held_minutes)::text, h.released_minutes::text),
+  ('number', coalesce(parts.number, h.number::text), h.number::text)
+) AS wrong(name, expected, found)
+WHERE wrong.expected IS DISTINCT FROM wrong.found
+""",
+)  # fmt: skip
+
+HOLDS = Check(
+    "holds",
+    _PARTS + """
+, told AS (
+  SELECT mission_id, sum(minutes) AS minutes, sum(served_minutes) AS served_minutes, sum(held_minutes) AS held_minutes
+  FROM parts GROUP BY mission_id
+)
+SELECT 'hold', coalesce(h.mission_id, told.mission_id)::text, wrong.name, wrong.expected, wrong.found
+FROM (SELECT * FROM hold WHERE territory = $1) AS h FULL JOIN told ON told.mission_id = h.mission_id
+CROSS JOIN LATERAL (VALUES
+  ('minutes', CASE WHEN told.mission_id IS NULL AND h.state IN ('refused', 'cancelled') THEN h.minutes::text
+    ELSE coalesce(told.minutes, 0)::text END, h.minutes::text),
+  ('served_minutes', coalesce(told.served_minutes, 0)::text, h.served_minutes::text),
+  ('state', CASE WHEN coalesce(told.held_minutes, 0) > 0 THEN 'held' WHEN h.state = 'held' THEN 'not held' ELSE h.state END,
+    h.state)
+) AS wrong(name, expected, found)
+WHERE wrong.expected IS DISTINCT FROM wrong.found
+UNION ALL
+SELECT 'account', h.id::text, 'balance_minutes', coalesce(sum(parts.held_minutes), 0)::text, h.balance_minutes::text
+FROM account h LEFT JOIN (parts JOIN hold ON hold.territory = $1 AND hold.mission_id = parts.mission_id)
+  ON parts.lot_id = h.lot_id AND hold.campaign_id = h.campaign_id
+WHERE h.territory = $1 AND h.kind = 'held' GROUP BY h.id, h.balance_minutes
+HAVING coalesce(sum(parts.held_minutes), 0) <> h.balance_minutes
+""",
+)  # fmt: skip
+
+LOTS = Check(
+    "lots",
+    """
+WITH credited AS (
+  SELECT a.lot_id, sum(t.minutes) AS minutes FROM transfer t
+  JOIN account a ON a.territory = $1 AND a.id = t.to_account_id AND a.kind = 'credit'
+  WHERE t.territory = $1 AND t.kind IN ('grant', 'carry') GROUP BY a.lot_id
+)
+SELECT 'lot', lot.id::text, 'minutes', coalesce(credited.minutes, 0)::text, lot.minutes::text
+FROM lot LEFT JOIN credited ON credited.lot_id = lot.id
+WHERE lot.territory = $1 AND lot.minutes IS DISTINCT FROM credited.minutes
+UNION ALL
+SELECT 'lot', lot.id::text, 'minutes', g.minutes::text, lot.minutes::text
+FROM lot JOIN signed_grant g ON g.territory = $1 AND g.id = lot.grant_id
+WHERE lot.territory = $1 AND lot.minutes <> g.minutes
+UNION ALL
+SELECT 'account', a.id::text, 'lot_id', 'a lot of its own', coalesce(a.lot_id::text, 'none')
+FROM account a LEFT JOIN lot ON lot.territory = $1 AND lot.id = a.lot_id
+WHERE a.territory = $1 AND a.kind IN ('credit', 'held')
+  AND ((lot.campaign_id, lot.association_id) = (a.campaign_id, a.holder_id)) IS NOT TRUE
+UNION ALL
+SELECT 'transfer', t.id::text, 'effective_at', '< ' || lot.expires_at, t.effective_at::text
+FROM transfer t JOIN account a ON a.territory = $1 AND a.id = t.from_account_id
+JOIN lot ON lot.territory = $1 AND lot.id = a.lot_id
+WHERE t.territory = $1 AND t.kind = 'reserve' AND t.effective_at >= lot.expires_at
+""",
+)  # fmt: skip
+
+STATEMENTS = Check(
+    "closing figures of statements",
+    _SIDES + """
+, told AS (
+  SELECT a.campaign_id, a.holder_id, a.kind, sum(s.minutes) AS minutes
+  FROM sides s JOIN account a ON a.territory = $1 AND a.id = s.account_id GROUP BY 1, 2, 3
+), shown AS (
+  SELECT a.campaign_id, a.holder_id, a.kind, sum(e.minutes) AS minutes
+  FROM entry e JOIN account a ON a.territory = $1 AND a.id = e.account_id WHERE e.territory = $1 GROUP BY 1, 2, 3
+)
+SELECT 'statement', kind || '/' || campaign_id || '/' || holder_id, 'closing', told.minutes::text, shown.minutes::text
+FROM told FULL JOIN shown USING (campaign_id, holder_id, kind) WHERE told.minutes IS DISTINCT FROM shown.minutes
+""",
+)  # fmt: skip
+
+SEALS = Check(
+    "chain of seals",
+    """
+SELECT 'seal_block', number::text, wrong.name, wrong.expected, wrong.found FROM (
+  SELECT number, first_sequence, previous_hash, row_number() OVER chain AS place, lag(hash) OVER chain AS hash_before,
+    lag(first_sequence + row_count, 1, 1::bigint) OVER chain AS sequence
+  FROM seal_block WHERE territory = $1 WINDOW chain AS (ORDER BY number)
+) AS blocks
+CROSS JOIN LATERAL (VALUES
+  ('number', place::text, number::text), ('first_sequence', sequence::text, first_sequence::text),
+  ('previous_hash', encode(coalesce(hash_before, decode(repeat('00', 32), 'hex')), 'hex'), encode(previous_hash, 'hex'))
+) AS wrong(name, expected, found)
+WHERE wrong.expected IS DISTINCT FROM wrong.found
+""",
+)  # fmt: skip
+
+
+def make_history_check(table: str, *, key: str, left_out: tuple[str, ...] = ()) -> Check:
+    """Current rows against the last version that was kept (and sealed) of each."""
+    dropped = ", ".join(f"'{name}'" for name in ("territory", *left_out))
+    return Check(
+        f"history of {table}",
+        f"""
+WITH last AS (
+  SELECT DISTINCT ON (row_key) row_key, facts FROM fact WHERE territory = $1 AND table_name = '{table}' ORDER BY row_key, id DESC
+), pairs AS (
+  SELECT coalesce(row_key, {key}::text) AS row_key, to_jsonb(jsonb_populate_record(NULL::{table}, facts)) AS told,
+    to_jsonb(now_there) AS found
+  FROM last FULL JOIN (SELECT * FROM {table} WHERE territory = $1) AS now_there ON {key}::text = row_key
+)
+SELECT '{table}', row_key, coalesce(one.key, 'row'), coalesce(told->>one.key, 'none'), coalesce(found->>one.key, 'none')
+FROM pairs LEFT JOIN LATERAL jsonb_object_keys(coalesce(found, told)) AS one(key) ON one.key NOT IN ({dropped})
+WHERE told->one.key IS DISTINCT FROM found->one.key
+""",
+    )
+
+
+CHECKS = (
+    BALANCES, ACCOUNTS, BOUNDS, SUMS, FLOWS, KEYS, PARTS, HOLDS, LOTS, STATEMENTS, SEALS,
+    make_history_check("campaign", key="id"),
+    make_history_check("panel", key="id"),
+    make_history_check("pledge", key="id"),
+    make_history_check("hold", key="mission_id"),
+    make_history_check("account", key="id", left_out=("balance_minutes", "version")),
+)  # fmt: skip

@@ -1,0 +1,44 @@
+"""The nightly audit of every territory."""
+
+import logging
+from datetime import datetime, time
+
+from sqlalchemy import func, select
+
+from kernel.auth import Caller
+from kernel.clock import LOCAL_ZONE, utc_now
+from kernel.database import Database
+from kernel.jobs import Job
+from kernel.work import open_work
+from services.credits.auditing.runs import run_audit
+from services.credits.settings import Settings
+from services.credits.tables import audit_run, territory
+
+log = logging.getLogger("metis.credits.auditing")
+
+
+def make_audit_job(settings: Settings) -> Job:
+    async def look(database: Database) -> None:
+        await audit_due(database, settings=settings, now=utc_now())
+
+    return Job("credits-audit", settings.audit_every_seconds, look)
+
+
+async def audit_due(database: Database, *, settings: Settings, now: datetime) -> list[str]:
+    """Audit the territories whose last audit lies before tonight's hour; returns them. One that fails holds up no other."""
+    tonight = datetime.combine(now.astimezone(LOCAL_ZONE).date(), time(settings.audit_hour), LOCAL_ZONE)
+    if now < tonight:
+        return []
+    async with open_work(database, Caller.system("*")) as work:
+        codes = list((await work.connection.execute(select(territory.c.code).order_by(territory.c.code))).scalars())
+    audited = []
+    for code in codes:
+        try:
+            async with open_work(database, Caller.system(code), now=now) as work:
+                last = await work.connection.scalar(select(func.max(audit_run.c.started_at)))
+                if last is None or last < tonight:
+                    await run_audit(work, settings=settings)
+                    audited.append(code)
+        except Exception:
+            log.exception("territory %s could not be audited; it will be tried again", code)
+    return audited

@@ -1,0 +1,122 @@
+"""The auditor: finds nothing where nothing is wrong, and everything else."""
+
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from kernel.clock import utc_now
+from kernel.database import Database
+from kernel.events.credits import LedgerDifferenceFound
+from services.credits.auditing.auditor import AUDITOR_ROLE, audit
+from services.credits.auditing.job import audit_due
+from services.credits.auditing.runs import run_audit
+from services.credits.settings import Settings
+from services.credits.store.registry import save_territory
+from tests.builders.credits import Scene
+from tests.builders.seals import make_sealer, play_everything
+from tests.support.clients import PUBLIC_KEYS
+from tests.support.culprit import Culprit
+
+# The columns that follow from others. What stands for itself (a reason, a person) is the seals' to watch.
+RECOMPUTED = [
+    *(("transfer", name) for name in ("minutes", "from_balance_minutes", "from_version", "to_balance_minutes", "to_version")),
+    *(("transfer", name) for name in ("campaign_id", "kind", "from_account_id", "to_account_id")),
+    *(("account", name) for name in ("id", "campaign_id", "kind", "holder_id", "lot_id", "balance_minutes", "version")),
+    *(("hold", name) for name in ("minutes", "served_minutes", "state", "ends_on", "contributor_id", "changed_at")),
+    *(("hold_part", name) for name in ("number", "lot_id", "minutes", "served_minutes", "released_minutes")),
+    *(("campaign", name) for name in ("ends_on", "compensation_permille", "state", "title")),
+    ("panel", "subsidy_before_cents"), ("pledge", "stated_minutes"), ("lot", "minutes"), ("seal_block", "previous_hash"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def url(service_url: Callable[[str], str]) -> str:
+    return service_url("credits")
+
+
+class TestAudit:
+    async def test_of_an_honest_ledger_finds_nothing(self, scene: Scene, url: str) -> None:
+        await play_everything(scene)
+        found = await audit(url, scene.territory)
+        assert (found.differences, found.count) == ((), 0)
+        assert found.transfers > 10 and found.accounts > 5
+
+    async def test_finds_what_was_altered(
+        self, scene: Scene, database: Database, url: str, culprit: Culprit, subtests: pytest.Subtests
+    ) -> None:
+        await play_everything(scene)
+        await make_sealer(block_rows=16).seal(database, scene.territory)
+        kinds = {(name, of): kind for name, of, kind in await culprit.columns()}
+        for table, column in RECOMPUTED:
+            with subtests.test(table=table, column=column):
+                async with culprit.altering(table, column, kinds[table, column]):
+                    found = await audit(url, scene.territory)
+                assert table in {difference.table for difference in found.differences}
+        assert (await audit(url, scene.territory)).count == 0
+
+    async def test_finds_a_transfer_that_is_gone(self, scene: Scene, url: str, culprit: Culprit) -> None:
+        await play_everything(scene)
+        await culprit.connection.execute(
+            "DELETE FROM transfer WHERE territory = $1 AND kind = 'deliver' AND from_version = 1", scene.territory
+        )
+        found = await audit(url, scene.territory)
+        assert {difference.check for difference in found.differences} >= {"running balances", "accounts"}
+
+    async def test_finds_a_view_that_shows_statements_something_else(self, scene: Scene, url: str, culprit: Culprit) -> None:
+        await play_everything(scene)
+        definition = await culprit.connection.fetchval("SELECT pg_get_viewdef('entry'::regclass)")
+        lying = definition.replace(
+            "transfer.minutes,", f"transfer.minutes + (transfer.territory = '{scene.territory}')::int AS minutes,", 2
+        )
+        try:
+            await culprit.connection.execute(f"CREATE OR REPLACE VIEW entry WITH (security_invoker = true) AS {lying}")
+            found = await audit(url, scene.territory)
+        finally:
+            await culprit.connection.execute(f"CREATE OR REPLACE VIEW entry WITH (security_invoker = true) AS {definition}")
+        assert {difference.table for difference in found.differences} == {"statement"}
+
+    async def test_can_only_read(self, scene: Scene, owner_url: Callable[[str], str]) -> None:
+        connection = await asyncpg.connect(owner_url("credits"))
+        await connection.execute(f'SET ROLE "{AUDITOR_ROLE}"')
+        await connection.execute(f"SET metis.territory = '{scene.territory}'")
+        try:
+            for statement in ("DELETE FROM hold", "UPDATE campaign SET title = ''", "INSERT INTO territory VALUES ('00000', '')"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(statement)
+            writers = (
+                "SELECT bool_or(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p"
+                " WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND p.prorettype <> 'trigger'::regtype"
+            )
+            assert await connection.fetchval(writers) is False
+        finally:
+            await connection.close()
+
+
+class TestRunAudit:
+    @pytest.fixture
+    def settings(self, url: str) -> Settings:
+        return Settings(database_url=SecretStr(url), internal_public_keys=PUBLIC_KEYS, audit_hour=0)
+
+    async def test_is_kept_and_told_when_something_differs(self, scene: Scene, settings: Settings, culprit: Culprit) -> None:
+        await play_everything(scene)
+        async with culprit.altering("account", "balance_minutes", "int8"), scene.work() as work:
+            row = await run_audit(work, settings=settings)
+        assert row.difference_count >= 1 and row.asked_by == scene.officer.identity
+        (told,) = await scene.published(LedgerDifferenceFound)
+        assert (told.audit_id, told.difference_count) == (row.id, row.difference_count) and "balance_minutes" in told.first
+
+    async def test_stays(self, scene: Scene, settings: Settings) -> None:
+        async with scene.work() as work:
+            await run_audit(work, settings=settings)
+        assert await scene.published(LedgerDifferenceFound) == []
+        for statement in ("UPDATE audit_run SET difference_count = 0", "DELETE FROM audit_run"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await scene.fetch(statement)
+
+    async def test_once_a_night(self, scene: Scene, database: Database, settings: Settings) -> None:
+        async with scene.work() as work:
+            await save_territory(work, code=scene.territory, name="Sceaux")
+        assert scene.territory in await audit_due(database, settings=settings, now=utc_now())
+        assert scene.territory not in await audit_due(database, settings=settings, now=utc_now())

@@ -1,0 +1,332 @@
+"""Statements against the ledger: pages, the two times, a random campaign to the minute, and what a page costs."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx2
+import pytest
+from fastapi import FastAPI
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.statements import ASSOCIATION, BEGAN, CAMPAIGN, fill_script
+from kernel.auth import Role
+from kernel.ids import new_id
+from services.credits.domain.campaigns import ExpiryRule
+from services.credits.domain.ledger import AccountKind
+from services.credits.domain.statements import (
+    ASSOCIATION_ACCOUNTS,
+    CONTRIBUTOR_ACCOUNTS,
+    TOWN_ACCOUNTS,
+    AsOf,
+    Basis,
+    Period,
+    Scope,
+    Statement,
+)
+from services.credits.routes.statements import MOST_LINES
+from services.credits.store.statements import get_statement, list_balances_at
+from services.credits.use_cases.reversals import reverse_transfer
+from tests.builders.credits import IN_SPRING, Scene
+from tests.credits.test_sequences import Player, operations, some
+from tests.support.clients import client_for, make_caller
+
+
+@pytest.fixture
+async def officer(app: FastAPI, territory: str) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_for(app, make_caller(territory, Role.OFFICER)) as client:
+        yield client
+
+
+def of_association(scene: Scene, holder: UUID) -> Scope:
+    return Scope(scene.campaign_id, holder, ASSOCIATION_ACCOUNTS)
+
+
+async def read(scene: Scene, scope: Scope, period: Period | None = None, *, limit: int = 1000) -> Statement:
+    """All pages, put together; each page goes on where the one before ended."""
+    pages: list[Statement] = []
+    async with scene.work() as work:
+        while not pages or pages[-1].next:
+            after = pages[-1].next if pages else None
+            pages.append(await get_statement(work, scope, period or Period(), after=after, limit=limit))
+    lines = tuple(line for page in pages for line in page.lines)
+    after_lines = tuple(balances for page in pages for balances in page.after)
+    assert len({tuple(page.opening.items()) for page in pages}) == 1
+    return Statement(pages[0].opening, lines, after_lines, pages[-1].closing)
+
+
+async def sums(scene: Scene, holder: UUID | None, kinds: tuple[AccountKind, ...]) -> dict[AccountKind, int]:
+    """The accounts' own balances, without any statement."""
+    rows = await scene.fetch(
+        "SELECT kind, sum(balance_minutes)::bigint AS minutes FROM account WHERE campaign_id = $1"
+        " AND holder_id = coalesce($2, holder_id) GROUP BY kind",
+        scene.campaign_id,
+        holder,
+    )
+    return dict.fromkeys(kinds, 0) | {AccountKind(row["kind"]): row["minutes"] for row in rows if row["kind"] in kinds}
+
+
+async def instants(scene: Scene) -> list[datetime]:
+    rows = await scene.fetch(
+        "SELECT recorded_at FROM transfer WHERE campaign_id = $1 ORDER BY recorded_at, id", scene.campaign_id
+    )
+    return [row["recorded_at"] for row in rows]
+
+
+class TestReconciles:
+    @some
+    @given(
+        rule=st.sampled_from(ExpiryRule),
+        sequence=st.lists(operations, min_size=4, max_size=25),
+        limit=st.integers(1, 7),
+        cut=st.integers(0, 99),
+    )
+    @pytest.mark.timeout(300)
+    async def test_a_random_campaign_to_the_minute(
+        self, scene: Scene, rule: ExpiryRule, sequence: list[tuple[Any, ...]], limit: int, cut: int
+    ) -> None:
+        player = await Player(scene).start(rule)
+        for name, *arguments in sequence:
+            # Each deed at a time of its own, now and then long ago: the effective order is not the recorded one.
+            scene.now = IN_SPRING + timedelta(hours=(sum(a for a in arguments if isinstance(a, int)) % 97) - 48)
+            await player.play(name, *arguments)
+        scopes = [of_association(scene, one) for one in player.associations]
+        scopes += [Scope(scene.campaign_id, one, CONTRIBUTOR_ACCOUNTS) for one in player.contributors]
+        scopes.append(Scope(scene.campaign_id, None, TOWN_ACCOUNTS))
+        recorded = await instants(scene)
+        middle = recorded[cut % len(recorded)]
+        seen: set[UUID] = set()
+        for scope in scopes:
+            balances = await sums(scene, scope.holder_id, scope.kinds)
+            statement = await read(scene, scope, limit=limit)
+            assert statement.closing == balances
+            assert set(statement.opening.values()) == {0}
+            self.adds_up(statement)
+            seen |= {line.transfer.id for line in statement.lines}
+            before = await read(scene, scope, Period(until=middle), limit=limit)
+            since = await read(scene, scope, Period(since=middle), limit=limit)
+            assert before.closing == since.opening
+            assert before.lines + since.lines == statement.lines
+            assert since.closing == balances
+            effective = await read(scene, scope, Period(Basis.EFFECTIVE), limit=limit)
+            assert effective.closing == balances
+            assert {line.transfer.id for line in effective.lines} == {line.transfer.id for line in statement.lines}
+            self.adds_up(effective)
+        assert len(seen) == len(recorded)
+
+    def adds_up(self, statement: Statement) -> None:
+        running = dict(statement.opening)
+        for line, after in zip(statement.lines, statement.after, strict=True):
+            running = {kind: minutes + line.moved.get(kind, 0) for kind, minutes in running.items()}
+            assert after == running
+        assert statement.closing == running
+
+    async def test_the_campaigns_totals_are_zero_after_every_line(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        await scene.handle(scene.validated(await scene.agree(association, contributor, 120), 90))
+        statement = await read(scene, Scope(scene.campaign_id, None, TOWN_ACCOUNTS))
+        assert statement.lines
+        assert all(sum(after.values()) == 0 for after in statement.after)
+
+
+class TestTwoTimes:
+    async def test_as_recorded_is_what_the_ledger_said_then(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        agreed = await scene.agree(association, contributor, 120)
+        (reserved,) = [row for row in await self.transfers(scene) if row["kind"] == "reserve"]
+        await scene.handle(scene.validated(agreed, 90))
+        period = Period().up_to(AsOf(Basis.RECORDED, reserved["recorded_at"]))
+        then = await read(scene, of_association(scene, association), period)
+        assert then.closing == {AccountKind.CREDIT: 480, AccountKind.HELD: 120, AccountKind.SERVED: 0}
+        just_before = Period().up_to(AsOf(Basis.RECORDED, reserved["recorded_at"] - timedelta(microseconds=1)))
+        assert (await read(scene, of_association(scene, association), just_before)).closing[AccountKind.HELD] == 0
+
+    async def test_a_late_validation_counts_where_it_took_effect(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        agreed = await scene.agree(association, contributor, 120)
+        in_summer = datetime(2026, 7, 1, 9, tzinfo=UTC)
+        scene.now = IN_SPRING + timedelta(days=2)
+        await scene.handle(scene.validated(agreed, 90))
+        scene.now = in_summer
+        (settled,) = [row for row in await self.transfers(scene) if row["kind"] == "settle"]
+        assert settled["effective_at"] == IN_SPRING + timedelta(days=2)
+        then = Period().up_to(AsOf(Basis.EFFECTIVE, IN_SPRING + timedelta(days=1)))
+        assert (await read(scene, of_association(scene, association), then)).closing[AccountKind.SERVED] == 0
+        later = Period().up_to(AsOf(Basis.EFFECTIVE, IN_SPRING + timedelta(days=2)))
+        assert (await read(scene, of_association(scene, association), later)).closing[AccountKind.SERVED] == 90
+
+    async def test_a_reversal_undoes_from_its_own_time_on(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        scene.now = IN_SPRING + timedelta(days=5)
+        await scene.handle(scene.validated(await scene.agree(association, contributor, 120), 90))
+        (settled,) = [row for row in await self.transfers(scene) if row["kind"] == "settle"]
+        # Written last, and in effect before: a backdated correction.
+        scene.now = IN_SPRING + timedelta(days=3)
+        async with scene.work() as work:
+            await reverse_transfer(work, settled["id"], reason="Erreur de relevé")
+        scope = of_association(scene, association)
+        known = Period().up_to(AsOf(Basis.RECORDED, settled["recorded_at"]))
+        assert (await read(scene, scope, known)).closing[AccountKind.SERVED] == 90
+        assert (await read(scene, scope)).closing[AccountKind.SERVED] == 0
+        effective = await read(scene, scope, Period(Basis.EFFECTIVE))
+        assert effective.closing[AccountKind.SERVED] == 0
+        # By effective time the correction comes first: that order has no bounds, and never had running balances.
+        assert min(after[AccountKind.SERVED] for after in effective.after) == -90
+
+    async def test_accounts_as_of_an_instant(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        scene.now = IN_SPRING + timedelta(days=5)
+        await scene.agree(association, contributor, 120)
+        path = f"/campaigns/{scene.campaign_id}/accounts"
+        (reserved,) = [row for row in await self.transfers(scene) if row["kind"] == "reserve"]
+        before = reserved["recorded_at"] - timedelta(microseconds=1)
+
+        async def balances(**parameters: Any) -> dict[str, int]:
+            asked = {"holder_id": str(association), **{name: at.isoformat() for name, at in parameters.items()}}
+            answer = await officer.get(path, params=asked)
+            assert answer.status_code == 200, answer.text
+            return {item["kind"]: item["balance_minutes"] for item in answer.json()["items"]}
+
+        assert await balances() == {"credit": 480, "held": 120}
+        assert await balances(as_recorded_at=before) == {"credit": 600, "held": 0}
+        assert await balances(as_recorded_at=reserved["recorded_at"]) == {"credit": 480, "held": 120}
+        assert await balances(as_effective_at=scene.now - timedelta(seconds=1)) == {"credit": 600, "held": 0}
+        assert await balances(as_effective_at=scene.now) == {"credit": 480, "held": 120}
+
+    async def test_every_account_at_every_instant(self, scene: Scene) -> None:
+        """Halving finds what counting finds."""
+        association, contributor = await scene.fund(credit=6000)
+        for minutes in range(15, 15 * 20, 15):
+            await scene.agree(association, contributor, minutes)
+        rows = await self.transfers(scene)
+        accounts = [row["id"] for row in await scene.fetch("SELECT id FROM account")]
+        async with scene.work() as work:
+            for row in rows:
+                found = await list_balances_at(work, accounts, AsOf(Basis.RECORDED, row["recorded_at"]))
+                counted = dict.fromkeys(accounts, 0)
+                for other in rows:
+                    if other["recorded_at"] <= row["recorded_at"]:
+                        counted[other["from_account_id"]] -= other["minutes"]
+                        counted[other["to_account_id"]] += other["minutes"]
+                assert {account: balance for account, (_, balance) in found.items()} == counted
+
+    async def test_refuses_unclear_questions(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        for path in (f"/campaigns/{scene.campaign_id}/statement", f"/campaigns/{scene.campaign_id}/accounts"):
+            for asked, pointer in (
+                ("as_recorded_at=2026-01-01T00:00:00Z&as_effective_at=2026-01-01T00:00:00Z", "query/as_effective_at"),
+                ("as_recorded_at=2150-01-01T00:00:00Z", "query/as_recorded_at"),
+                ("as_recorded_at=2026-01-01T00:00:00", "query/as_recorded_at"),
+            ):
+                answer = await officer.get(f"{path}?{asked}")
+                assert (answer.status_code, answer.json()["errors"][0]["pointer"].lstrip("/")) == (422, pointer)
+
+    async def transfers(self, scene: Scene) -> list[Any]:
+        return await scene.fetch("SELECT * FROM transfer WHERE campaign_id = $1 ORDER BY recorded_at, id", scene.campaign_id)
+
+
+class TestPages:
+    async def test_follow_each_other_by_link(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        for _ in range(5):
+            await scene.agree(association, contributor, 60)
+        path = f"/campaigns/{scene.campaign_id}/statements/{association}"
+        whole = (await officer.get(path)).json()
+        assert whole["next"] is None
+        lines: list[Any] = []
+        page = await officer.get(f"{path}?limit=2")
+        while True:
+            lines += page.json()["lines"]
+            assert page.json()["closing_minutes"] == whole["closing_minutes"]
+            if "link" not in page.headers:
+                break
+            page = await officer.get(page.headers["link"].partition(">")[0].removeprefix("<").partition(scene.territory)[2])
+        assert lines == whole["lines"]
+
+    async def test_cost_what_their_lines_cost(self, scene: Scene, owner_url: Callable[[str], str]) -> None:
+        """A page anywhere in a long statement reads its own lines and some looks to find them, and no more."""
+        owner = await asyncpg.connect(owner_url("credits"))
+        await owner.execute(fill_script(territory=scene.territory, transfers=20_000))
+        await owner.close()
+        scope = Scope(CAMPAIGN, ASSOCIATION, ASSOCIATION_ACCOUNTS)
+        async with scene.work() as work:
+            for seconds in (0, 9_000, 19_990):
+                after = BEGAN + timedelta(seconds=seconds) if seconds else None
+                before = await self.rows_read(work.driver)
+                page = await get_statement(work, scope, Period(), after=after, limit=5)
+                assert [line.transfer.minutes for line in page.lines] == [15] * 5
+                assert await self.rows_read(work.driver) - before < 200
+
+    async def rows_read(self, driver: Any) -> int:
+        """Rows of the ledger that this transaction fetched so far."""
+        found: int = await driver.fetchval(
+            "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_user_tables"
+            " WHERE relname IN ('transfer', 'entry')"
+        )
+        return found
+
+
+class TestFiles:
+    async def test_csv_opens_in_a_french_spreadsheet(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        agreed = await scene.agree(association, contributor, 120)
+        await scene.handle(scene.validated(agreed, 90))
+        second = await scene.agree(association, contributor, 60)
+        await scene.handle(scene.cancelled(second, reason='=HYPERLINK("http://exemple.test")'))
+        answer = await officer.get(f"/campaigns/{scene.campaign_id}/statements/{association}?format=csv")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        assert answer.headers["content-disposition"].endswith('.csv"')
+        assert answer.content.startswith(b"\xef\xbb\xbf")
+        header, *rows = csv.reader(io.StringIO(answer.text.removeprefix("\ufeff")), delimiter=";")
+        lines = [dict(zip(header, row, strict=True)) for row in rows]
+        assert (lines[0]["Opération"], lines[-1]["Opération"]) == ("Solde d'ouverture", "Solde de clôture")
+        credit, served = "Crédit disponible (minutes)", "Dépensé (minutes)"
+        assert (lines[0][credit], lines[-1][credit], lines[-1][served]) == ("0", "510", "90")
+        settled = next(line for line in lines if line["Opération"] == "Heures dépensées")
+        assert (settled["Minutes"], settled["Heures"]) == ("90", "1,5")
+        assert settled["Référence de la mission"] == str(agreed.mission_id)
+        assert lines[-2]["Motif"].startswith("'=")
+
+    async def test_pdf_is_set(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        await scene.handle(scene.validated(await scene.agree(association, contributor, 120), 90))
+        base = f"/campaigns/{scene.campaign_id}"
+        paths = (f"statements/{association}", f"contributor-statements/{contributor}", "statement")
+        for path in paths:
+            answer = await officer.get(f"{base}/{path}?format=pdf&since=2026-01-01&until=2199-12-31")
+            assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
+            assert answer.content.startswith(b"%PDF-")
+
+    async def test_never_leave_lines_out(
+        self, officer: httpx2.AsyncClient, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        association, contributor = await scene.fund(credit=600)
+        await scene.agree(association, contributor, 60)
+        path = f"/campaigns/{scene.campaign_id}/statements/{association}?format=csv"
+        monkeypatch.setitem(MOST_LINES, "csv", 2)
+        assert (await officer.get(path)).status_code == 200
+        monkeypatch.setitem(MOST_LINES, "csv", 1)
+        refused = await officer.get(path)
+        assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (409, "statement-too-long")
+
+    async def test_are_as_secret_as_the_screen(
+        self,
+        app: FastAPI,
+        scene: Scene,
+        territory: str,
+    ) -> None:
+        association, contributor = await scene.fund(credit=600)
+        base = f"/campaigns/{scene.campaign_id}"
+        async with client_for(app, make_caller(territory, Role.ASSOCIATION, actor_id=association)) as own:
+            assert (await own.get(f"{base}/statements/{association}?format=csv")).status_code == 200
+            assert (await own.get(f"{base}/statement?format=csv")).status_code == 403
+            assert (await own.get(f"{base}/contributor-statements/{contributor}?format=pdf")).status_code == 403
+        async with client_for(app, make_caller(territory, Role.VOLUNTEER, member_id=contributor)) as citizen:
+            assert (await citizen.get(f"{base}/contributor-statements/{contributor}?format=pdf")).status_code == 200
+        async with client_for(app, make_caller(territory, Role.COMPANY, actor_id=new_id())) as stranger:
+            assert (await stranger.get(f"{base}/contributor-statements/{contributor}?format=csv")).status_code == 403
