@@ -8,7 +8,6 @@ from alembic import op
 
 from kernel.migrate import execute_script, runtime_role
 from kernel.tables import secure
-from services.credits.tables import seal_rows
 
 revision = "0009"
 down_revision = "0006"
@@ -104,7 +103,7 @@ BEGIN
 END $$;
 """ + "".join(
     f"""
-CREATE OR REPLACE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
+CREATE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}
   FOR EACH STATEMENT EXECUTE FUNCTION closing_refuse_change();
 """
     for table in TABLES
@@ -124,5 +123,4 @@ def upgrade() -> None:
     execute_script(op, CLOSINGS + REPORTS)
     for table in TABLES:
         execute_script(op, secure(table))
-        execute_script(op, seal_rows(table))
     execute_script(op, STAYS + PRIVILEGES)
