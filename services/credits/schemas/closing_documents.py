@@ -141,7 +141,7 @@ def _books(facts: Mapping[str, Any]) -> list[list[str]]:
         ["Caduc", _hours(totals["lapsed_minutes"])],
     ]
     if head := facts["ledger_head"]:
-        rows.append(["Dernier bloc scellé", ", ".join(f"{name} {value}" for name, value in head.items())])
+        rows.append(["Dernier bloc scellé", f"n° {head['number']}, {head['hash']}"])
     return rows
 
 

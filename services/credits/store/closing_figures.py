@@ -19,6 +19,7 @@ from services.credits.store.approvals import select_requests
 from services.credits.store.ledger import select_transfers, transfer_of
 from services.credits.store.lots import list_lots
 from services.credits.store.missions import hold_of
+from services.credits.store.seals import find_head
 from services.credits.tables import (
     account,
     actor,
@@ -202,5 +203,8 @@ async def get_territory_name(work: Work) -> str:
 
 
 async def find_ledger_head(work: Work) -> Mapping[str, Any] | None:
-    """The last sealed block of the ledger, to be named in the report; None while nothing is sealed (the sealer's place)."""
-    return None
+    """The last sealed block of the ledger, to be named in the report; None while nothing is sealed."""
+    head = await find_head(work)
+    if head is None:
+        return None
+    return {"number": head.number, "last_sequence": head.last_sequence, "hash": head.hash.hex(), "sealed_at": head.sealed_at}
