@@ -25,6 +25,7 @@ from uuid import UUID
 import asyncpg
 import uvloop
 
+from bench import seals
 from bench.report import percentile, print_report
 from cli import embedded_postgres
 from kernel import memory
@@ -41,6 +42,9 @@ TERRITORY = "92071"
 ACCOUNTS = 1000
 ASSOCIATIONS = 200
 CAMPAIGNS = 50
+SEALED_ROWS = 60_000
+# Of the sealer and the verifier, against hashing the same rows (bench/seals.py).
+BESIDES = {"sealer_vs_hashing": "≥ 0.1", "verifier_vs_hashing": "≥ 0.3"}
 # With which of pgledger's loads each of ours is compared.
 PEERS = {"hot": "hot", "random": "random", "reserve": "random"}
 SECONDS = 2.0
@@ -147,6 +151,11 @@ class Ours:
         if books.sum_minutes or books.entries_sum_minutes or books.accounts_out_of_step:
             raise RuntimeError(f"the books do not agree after the bench: {books}")
 
+    async def measure_bytes(self) -> float:
+        """Of the table of transfers and its indexes; accounts grow with holders, not with transfers."""
+        size = "SELECT pg_total_relation_size('transfer')::float8 / count(*) AS size FROM transfer"
+        return float((await self.scene.fetch(size))[0]["size"])
+
     async def stop(self) -> None:
         await self.database.close()
 
@@ -154,7 +163,8 @@ class Ours:
 Rounds = dict[str, list[Speed]]
 
 
-async def measure(urls: dict[str, str], pgledger_sql: str | None) -> None:
+async def measure(urls: dict[str, str], pgledger_sql: str | None) -> tuple[Rounds, float]:
+    """The rounds of every side, and the bytes that a transfer of ours takes."""
     connections = [await asyncpg.connect(urls["theirs"]) for _ in range(max(CALLERS))]
     bare, ours, pgledger = Bare(connections), Ours(), PgLedger(connections)
     await bare.start()
@@ -179,14 +189,15 @@ async def measure(urls: dict[str, str], pgledger_sql: str | None) -> None:
             rounds[name].append(await run_callers(calls))
         print(f"  round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
     await ours.check()
+    bytes_per_transfer = await ours.measure_bytes()
     await ours.stop()
     for connection in connections:
         await connection.close()
-    report(rounds, with_pgledger=pgledger_sql is not None)
+    return rounds, bytes_per_transfer
 
 
-def report(rounds: Rounds, *, with_pgledger: bool) -> None:
-    figures: dict[str, float] = {}
+def report(rounds: Rounds, figures: dict[str, float], *, with_pgledger: bool) -> None:
+    """`figures`: what was measured besides, by name."""
     rows = []
     for name, speeds in rounds.items():
         speed, p99 = (statistics.median(getattr(one, field) for one in speeds) for field in ("per_second", "p99_ms"))
@@ -204,6 +215,8 @@ def report(rounds: Rounds, *, with_pgledger: bool) -> None:
         figures["p99_vs_pgledger"] = statistics.median(
             a.p99_ms / b.p99_ms for a, b in zip(rounds["ours hot 64"], rounds["pgledger hot 64"], strict=True)
         )
+    rows += [[name, "", "", f"{figures[name]:.2f}", target] for name, target in BESIDES.items()]
+    rows.append(["bytes a transfer, with its indexes", "", "", f"{figures['bytes_per_transfer']:.0f}", "430 known"])
     print_report(
         "Ledger: transfers through the use cases",
         ["callers", "a second", "p99 ms", "ratio", "target"],
@@ -242,7 +255,10 @@ async def prepare(admin_url: str) -> dict[str, str]:
 
 
 async def run(admin_url: str, pgledger_sql: str | None) -> None:
-    await measure(await prepare(admin_url), pgledger_sql)
+    rounds, bytes_per_transfer = await measure(await prepare(admin_url), pgledger_sql)
+    print("  sealing and verifying", file=sys.stderr, flush=True)
+    figures = await seals.measure(admin_url, rows=SEALED_ROWS)
+    report(rounds, figures | {"bytes_per_transfer": bytes_per_transfer}, with_pgledger=pgledger_sql is not None)
 
 
 def main() -> None:
