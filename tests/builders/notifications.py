@@ -103,6 +103,7 @@ def _sample(name: str, annotation: Any) -> Any:
         int: 90,
         float: 48.7,
         str: f"Un {name}",
+        str | None: f"Un {name}",
         bool: False,
         date: date(2026, 12, 31),
         datetime: datetime(2026, 12, 31, 12, 30, tzinfo=UTC),

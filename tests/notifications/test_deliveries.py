@@ -1,7 +1,6 @@
 """Delivering events to a real HTTP endpoint, verified with another's library."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -29,6 +28,7 @@ from services.notifications.tables import delivery, errand, webhook
 from services.notifications.use_cases import webhooks
 from tests.builders.notifications import Town, make_errand, make_event, make_settings, make_webhook
 from tests.notifications.conftest import Partner, free_port, slow
+from tests.support.waiting import wait_until
 
 TYPE = "matching.mission_closed.v1"
 
@@ -143,18 +143,22 @@ class TestDeliver:
         assert (late.state, late.tries[0]["error"]) == ("waiting", "The endpoint did not answer in time")
 
     async def test_a_slow_partner_delays_no_other(self, town: Town, partner: Partner, deliver: Deliver) -> None:
-        partner.answers["/slow"] = slow
+        answering = asyncio.Event()
+
+        async def never(_: web.Request) -> web.StreamResponse:
+            await answering.wait()
+            return web.Response()
+
+        partner.answers["/slow"] = never
         lazy = await subscribe(town, partner.url("/slow"))
         await subscribe(town, partner.url("/fast"))
         for _ in range(12):
             await town.tell(make_event(TYPE))
-        running = asyncio.create_task(deliver(webhook_parallel=6, webhook_parallel_each=3))
-        started = time.monotonic()
-        while len(partner.at("/fast")) < 12:
-            await asyncio.sleep(0.01)
-            assert time.monotonic() - started < 1.9, "the fast one waited for the slow one"
+        running = asyncio.create_task(deliver(webhook_parallel=6, webhook_parallel_each=3, webhook_timeout_seconds=60))
+        await wait_until(lambda: len(partner.at("/fast")) == 12, what="the fast one, beside a slow one that never answers")
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+        answering.set()
         assert len(partner.at("/slow")) == 3
         assert {one.state for one in await deliveries(town, lazy)} == {"waiting"}
 

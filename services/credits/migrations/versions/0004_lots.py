@@ -286,6 +286,7 @@ END $$;
 
 # At the end of the statement that writes, whoever writes: transfers and accounts change together and agree, or not at all.
 TRIGGERS = """
+-- IS NOT DISTINCT FROM, where = would do: no index can serve it, hence none is taken for the territory alone.
 CREATE FUNCTION ledger_check_accounts() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -306,10 +307,10 @@ BEGIN
         count(*) OVER () AS of_all
       FROM (
         SELECT from_version AS number, -minutes AS minutes, from_balance_minutes AS balance_minutes FROM public.transfer
-        WHERE territory = after.territory AND from_account_id = after.id AND from_version > before.version
+        WHERE territory IS NOT DISTINCT FROM after.territory AND from_account_id = after.id AND from_version > before.version
         UNION ALL
         SELECT to_version, minutes, to_balance_minutes FROM public.transfer
-        WHERE territory = after.territory AND to_account_id = after.id AND to_version > before.version
+        WHERE territory IS NOT DISTINCT FROM after.territory AND to_account_id = after.id AND to_version > before.version
       ) AS sides WINDOW steps AS (ORDER BY number ROWS UNBOUNDED PRECEDING)
     ) AS running
   ) AS written

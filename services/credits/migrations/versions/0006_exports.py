@@ -38,7 +38,7 @@ END $$;
 """
 
 INDEXES = """
-CREATE INDEX ix_transfer_recorded ON transfer (territory, campaign_id, recorded_at);
+CREATE INDEX ix_transfer_recorded ON transfer (campaign_id, recorded_at);
 """
 
 # Public facts of legal bodies: open data name the beneficiary by them, and indicators add up by field of action.

@@ -51,7 +51,7 @@ CREATE TABLE approval_decision (
   FOREIGN KEY (territory, request_id) REFERENCES approval_request (territory, id)
 );
 -- What a person moved by hand today is added up under a lock: few rows, and none for missions.
-CREATE INDEX ix_transfer_by_hand ON transfer (territory, campaign_id, who, recorded_at)
+CREATE INDEX ix_transfer_by_hand ON transfer (campaign_id, who, recorded_at)
   WHERE kind IN ('grant', 'reverse', 'withdraw', 'carry');
 """
 
