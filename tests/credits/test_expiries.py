@@ -9,7 +9,7 @@ import pytest
 from kernel.clock import LOCAL_ZONE
 from kernel.events.credits import CreditExpired, CreditExpiring, CreditGranted
 from services.credits.domain.campaigns import ExpiryRule
-from services.credits.domain.errors import CampaignNotOpen, NothingCarried
+from services.credits.domain.errors import BadInput, CampaignNotOpen, NothingCarried
 from services.credits.domain.ledger import AccountKind
 from services.credits.domain.lots import end_of_day
 from services.credits.use_cases.deadlines import close_ended_campaign, release_overdue_holds, send_expiry_notices
@@ -205,6 +205,11 @@ class TestCarryCreditIn:
         await scene.close()
         return funded, mission, await open_next_campaign(scene)
 
+    async def test_refuses_a_campaign_of_its_own(self, scene: Scene) -> None:
+        """What expired in a campaign would be spendable in it again."""
+        with pytest.raises(BadInput, match="/from_campaign_id"):
+            await carry_in(scene, into=scene.campaign_id, origin=scene.campaign_id)
+
     async def test_brings_it_as_a_lot_of_the_next_campaign(self, scene: Scene) -> None:
         funded, _, there = await self.play(scene)
         assert await carry_in(scene, into=there, origin=scene.campaign_id) == 90
@@ -267,9 +272,9 @@ class TestCarryCreditIn:
             await check_books(scene.fetch, [one])
 
     async def test_needs_a_campaign_that_is_open(self, scene: Scene) -> None:
-        await self.play(scene)
+        _, _, there = await self.play(scene)
         with pytest.raises(CampaignNotOpen):
-            await carry_in(scene, into=scene.campaign_id, origin=scene.campaign_id)
+            await carry_in(scene, into=scene.campaign_id, origin=there)
 
 
 class TestNotices:

@@ -9,7 +9,7 @@ from kernel.events.credits import CreditExpired, CreditGranted
 from kernel.ids import new_id
 from kernel.work import Work
 from services.credits.domain.campaigns import Campaign, ExpiryRule
-from services.credits.domain.errors import NothingCarried
+from services.credits.domain.errors import BadInput, NothingCarried
 from services.credits.domain.ledger import (
     AccountKey,
     AccountKind,
@@ -67,6 +67,11 @@ async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UU
     Returns the minutes. They are no part of the pool: their hours were promised to the earlier campaign, so that
     contributors must promise anew what is to be served here.
     """
+    if from_campaign_id == campaign_id:
+        raise BadInput.at("/from_campaign_id", "must name an earlier campaign: what expired in this one stays unspendable here")
+    # In the order of their ids, whichever way the credit goes: two officers carrying both ways would wait for each other.
+    if from_campaign_id < campaign_id:
+        await campaigns.lock_campaign(work, from_campaign_id)
     campaign = await campaigns.use_campaign(work, campaign_id)
     campaign.require_spendable_on(local_date(work.now))
     earlier = await campaigns.lock_campaign(work, from_campaign_id)
