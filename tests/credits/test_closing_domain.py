@@ -11,8 +11,9 @@ from services.credits.domain.campaigns import CampaignState, ExpiryRule
 from services.credits.domain.closing_errors import StepTooEarly
 from services.credits.domain.closing_figures import Flow, build_figures
 from services.credits.domain.closing_plan import Position, decide_plan, sum_by_kind
-from services.credits.domain.closing_report import FrozenText, canonical_json
+from services.credits.domain.closing_report import FrozenText
 from services.credits.domain.closings import Closing, Finding, Step, StepState, Try, Unspent, Weight, list_in_the_way
+from services.credits.domain.digests import canonical_json
 from services.credits.domain.holds import Hold, HoldPart, HoldState
 from services.credits.domain.ledger import Account, AccountKey, AccountKind, TransferKind
 from services.credits.domain.lots import Lot

@@ -14,8 +14,9 @@ from kernel.events.credits import CampaignReportSigned
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.closing_errors import DigestDiffers, NothingMoved, ReportSigned, ReportUnsigned
-from services.credits.domain.closing_report import Part, canonical_json
+from services.credits.domain.closing_report import Part
 from services.credits.domain.closings import Step
+from services.credits.domain.digests import canonical_json
 from services.credits.domain.errors import NotFound
 from services.credits.use_cases import closings as use_cases
 from services.credits.use_cases.deadlines import release_overdue_holds

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from kernel.auth import Role
 from kernel.database import Database
 from kernel.ids import new_id
-from services.credits.domain.closing_report import canonical_json
+from services.credits.domain.digests import canonical_json
 from tests.builders.credits import Scene
 from tests.support.clients import client_for, make_caller
 

@@ -1,6 +1,5 @@
 """The report of a closed campaign and its addenda: plain facts, in canonical JSON, whose digest the officer signs."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from uuid import UUID
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.closing_figures import AssociationFigures, ContributorFigures, Figures
 from services.credits.domain.closings import Closing
+from services.credits.domain.digests import canonical_json, digest_text
 from services.credits.domain.holds import Hold
 from services.credits.domain.ledger import Transfer
 
@@ -48,8 +48,8 @@ class FrozenText:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "FrozenText":
-        content = canonical_json(facts)
-        return cls(content, hashlib.sha256(content.encode("ascii")).hexdigest())
+        content = canonical_json(facts, default=_as_text)
+        return cls(content, digest_text(content))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -81,12 +81,8 @@ class Report:
         return self.signed_at is not None
 
 
-def canonical_json(facts: Mapping[str, Any]) -> str:
-    """Keys sorted, no blanks, ASCII only; ids and instants as text, no floats. What digest_json takes the digest of."""
-    return json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_as_text)
-
-
 def _as_text(value: object) -> str:
+    """Ids and instants in the report's canonical form."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds")
     if isinstance(value, UUID | date):

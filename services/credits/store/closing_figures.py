@@ -32,7 +32,6 @@ from services.credits.tables import (
     mission,
     refusal,
     signed_grant,
-    territory,
     transfer,
     valuation,
 )
@@ -195,11 +194,6 @@ async def get_moments(work: Work, campaign_id: UUID) -> Row[Any]:
     query = select(campaign.c.opened_at, campaign.c.closed_at, campaign.c.closed_by).where(campaign.c.id == campaign_id)
     row: Any = (await work.connection.execute(query)).one()
     return cast("Row[Any]", row)
-
-
-async def get_territory_name(work: Work) -> str:
-    query = select(territory.c.name).where(territory.c.code == work.territory)
-    return (await work.connection.execute(query)).scalar_one_or_none() or work.territory
 
 
 async def find_ledger_head(work: Work) -> Mapping[str, Any] | None:

@@ -27,7 +27,7 @@ from services.credits.domain.errors import (
 from services.credits.domain.journal import Author, Journal
 from services.credits.domain.ledger import Account, AccountKey, AccountKind, Leg, Transfer, TransferKind
 from services.credits.domain.lots import Lot
-from services.credits.tables import account, actor, entry, hold, transfer
+from services.credits.tables import account, actor, entry, transfer
 
 
 @dataclass(frozen=True)
@@ -346,11 +346,3 @@ async def list_of_mission(work: Work, mission_id: UUID, kind: TransferKind) -> l
     """A mission's transfers of one kind, the oldest first."""
     query = select_transfers().where(transfer.c.mission_id == mission_id, transfer.c.kind == kind)
     return [transfer_of(row) for row in await work.connection.execute(query.order_by(transfer.c.id))]
-
-
-async def sum_committed_minutes(work: Work, campaign_id: UUID, contributor_id: UUID) -> int:
-    """What is set aside for missions that this contributor will serve. Exact under the lock of its promised account."""
-    query = select(func.coalesce(func.sum(hold.c.minutes - hold.c.served_minutes), 0)).where(
-        hold.c.campaign_id == campaign_id, hold.c.contributor_id == contributor_id, hold.c.state == "held"
-    )
-    return int((await work.connection.execute(query)).scalar_one())

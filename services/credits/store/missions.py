@@ -146,9 +146,9 @@ async def list_seats(work: Work, holds: Sequence[Hold]) -> set[tuple[UUID, UUID]
     return {(row["campaign_id"], row["association_id"]) for row in rows}
 
 
-async def sum_committed_minutes(work: Work, holds: Sequence[Hold]) -> dict[tuple[UUID, UUID], int]:
+async def sum_committed_minutes(work: Work, pairs: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], int]:
     """By campaign and contributor: what is set aside for missions that it will serve. Exact under the lock of its promise."""
-    rows = await work.driver.fetch(_SUM_COMMITTED, [hold.campaign_id for hold in holds], [hold.contributor_id for hold in holds])
+    rows = await work.driver.fetch(_SUM_COMMITTED, *map(list, zip(*pairs, strict=True))) if pairs else []
     return {(row["campaign_id"], row["contributor_id"]): row["minutes"] for row in rows}
 
 

@@ -108,7 +108,7 @@ async def _read_ground(work: Work, campaign: Campaign, found: Closing) -> Ground
     named = await registry.find_actors(work, _holders(campaign, figures, surviving))
     return Ground(
         territory=work.territory,
-        territory_name=await store.get_territory_name(work),
+        territory_name=await registry.get_territory_name(work),
         campaign=campaign,
         opened_at=moments.opened_at,
         closed_at=moments.closed_at,

@@ -22,8 +22,6 @@ from kernel.work import Work, open_work
 log = logging.getLogger("metis.credits.combiner")
 
 BATCH = 100
-# Batches of one territory under way at once: while PostgreSQL works on one, this process prepares the other.
-LANES = 1
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class Combiner(Generic[Command, Answer]):
         self._database = database
         self._decide = decide
         self._waiting: dict[str, deque[_Asked[Command, Answer]]] = {}
-        self._runners: dict[str, set[asyncio.Task[None]]] = {}
+        self._runners: dict[str, asyncio.Task[None]] = {}
 
     async def submit(self, caller: Caller, command: Command) -> Answer:
         """The answer, once it is committed. Raises what the command alone would have raised.
@@ -60,14 +58,14 @@ class Combiner(Generic[Command, Answer]):
         """
         asked = _Asked[Command, Answer](caller, command, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(caller.territory, deque()).append(asked)
-        runners = self._runners.setdefault(caller.territory, set())
-        if len(runners) < LANES:
+        if caller.territory not in self._runners:
             # Under nobody's trace: it serves many.
-            runners.add(asyncio.create_task(self._run(caller.territory), context=contextvars.Context()))
+            runner = asyncio.create_task(self._run(caller.territory), context=contextvars.Context())
+            self._runners[caller.territory] = runner
         return await asyncio.shield(asked.answer)
 
     async def _run(self, territory: str) -> None:
-        """Empty a territory's queue, a batch a transaction. While they commit, the next gathers."""
+        """Empty a territory's queue, a batch a transaction. While one commits, the next gathers."""
         waiting = self._waiting[territory]
         try:
             await asyncio.sleep(0)  # whoever asks in this turn of the loop comes along
@@ -78,10 +76,7 @@ class Combiner(Generic[Command, Answer]):
                 except Exception as error:
                     await self._answer_alone(territory, batch, error)
         finally:
-            runners = self._runners[territory]
-            runners.discard(asyncio.current_task())
-            if not runners:
-                del self._runners[territory], self._waiting[territory]
+            del self._runners[territory], self._waiting[territory]
 
     async def _answer(self, territory: str, batch: Sequence[_Asked[Command, Answer]]) -> None:
         async with open_work(self._database, Caller.system(territory), now=utc_now()) as work:

@@ -167,7 +167,8 @@ async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
         holds[command.mission_id] for command in commands if isinstance(command, Reservation) and command.mission_id in new
     ]
     seats = await store.list_seats(work, reserving) if reserving else set()
-    committed = await store.sum_committed_minutes(work, reserving) if reserving else {}
+    pairs = {(hold.campaign_id, hold.contributor_id) for hold in reserving if hold.contributor_id is not None}
+    committed = await store.sum_committed_minutes(work, pairs)
     settling = [command.mission_id for command in commands if isinstance(command, Settlement) and command.mission_id in holds]
     settled = await store.list_settled(work, settling) if settling else {}
     refused = [hold.mission_id for hold in holds.values() if hold.state is HoldState.REFUSED]

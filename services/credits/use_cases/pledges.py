@@ -11,7 +11,7 @@ from services.credits.domain.errors import Forbidden, MetisError, PledgeCommitte
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_leg
 from services.credits.domain.wording import hours_text
 from services.credits.store import campaigns as store
-from services.credits.store import ledger
+from services.credits.store import ledger, missions
 from services.credits.use_cases.campaigns import require_fit
 from services.credits.use_cases.combiner import Alone
 
@@ -169,7 +169,8 @@ async def require_free_promise(work: Work, campaign_id: UUID, contributor_id: UU
     promise = AccountKey.of(AccountKind.PROMISED, campaign_id=campaign_id, holder_id=contributor_id)
     pool = AccountKey.of(AccountKind.POOL, campaign_id=campaign_id, holder_id=campaign_id)
     promised_minutes = -(await ledger.lock_balances(work, [promise, pool]))[promise]
-    committed_minutes = await ledger.sum_committed_minutes(work, campaign_id, contributor_id)
+    pair = (campaign_id, contributor_id)
+    committed_minutes = (await missions.sum_committed_minutes(work, [pair])).get(pair, 0)
     free_minutes = max(0, promised_minutes - committed_minutes)
     if minutes > free_minutes:
         raise PledgeCommitted(
