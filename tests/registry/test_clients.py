@@ -91,6 +91,15 @@ class TestIssueClient:
         assert refused.status_code == 422
         assert "credits:write" in refused.json()["detail"]
 
+    async def test_a_platform_spends_credit_only_when_the_officer_names_it(
+        self, officer: httpx2.AsyncClient, territory: str
+    ) -> None:
+        assert "credits:reserve" not in (await issue(officer, f"{territory}.agenda", roles=["partner"]))["scopes"]
+        named = await issue(officer, f"{territory}.agenda", roles=["partner"], scopes=["credits:read", "credits:reserve"])
+        assert named["scopes"] == ["credits:read", "credits:reserve"]
+        body = {"name": "Lire", "roles": ["volunteer"], "scopes": ["credits:reserve"]}
+        assert (await officer.put(f"/clients/{territory}.lire", json=body)).status_code == 422
+
     @pytest.mark.parametrize("role", ["instance_admin", "gateway"])
     async def test_an_officer_makes_none_of_the_instance(
         self, officer: httpx2.AsyncClient, sign_in: Enter, territory: str, role: str

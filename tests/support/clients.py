@@ -15,6 +15,7 @@ ALL_SCOPES = frozenset(
     {
         *(f"{room}:{verb}" for room in ("registry", "credits", "matching", "notifications") for verb in ("read", "write")),
         "webhooks:manage",
+        "credits:reserve",
         "instance:admin",
         "clients:check",
     }

@@ -42,7 +42,7 @@ def _shape(answer: Answer, response: Response, *, status: int) -> HoldAnswer:
     "/campaigns/{id}/holds",
     status_code=201,
     responses={200: {"model": HoldAnswer, "description": "It was decided before; this is how it stands."}},
-    **allow("credits:write", *TOWN, Role.PARTNER),
+    **allow("credits:reserve", *TOWN, Role.PARTNER),
 )
 async def post_hold(caller: ByCaller, missions: InTurn, id: UUID, body: HoldBody, response: Response) -> HoldAnswer:
     """Set credit aside for an agreed mission of your own platform. The mission's id is the key: ask again as often as needed."""
@@ -50,7 +50,7 @@ async def post_hold(caller: ByCaller, missions: InTurn, id: UUID, body: HoldBody
     return _shape(await missions.submit(caller, command), response, status=201)
 
 
-@router.post("/campaigns/{id}/holds/{mission_id}/settlements", **allow("credits:write", *TOWN, Role.PARTNER))
+@router.post("/campaigns/{id}/holds/{mission_id}/settlements", **allow("credits:reserve", *TOWN, Role.PARTNER))
 async def post_settlement(
     caller: ByCaller, missions: InTurn, *, id: UUID, mission_id: UUID, body: SettlementBody, response: Response
 ) -> HoldAnswer:
@@ -59,7 +59,7 @@ async def post_settlement(
     return _shape(await missions.submit(caller, command), response, status=200)
 
 
-@router.post("/campaigns/{id}/holds/{mission_id}/release", **allow("credits:write", *TOWN, Role.PARTNER))
+@router.post("/campaigns/{id}/holds/{mission_id}/release", **allow("credits:reserve", *TOWN, Role.PARTNER))
 async def post_release(
     caller: ByCaller, missions: InTurn, *, id: UUID, mission_id: UUID, body: ReasonBody, response: Response
 ) -> HoldAnswer:

@@ -41,12 +41,12 @@ class Client:
 
 
 READS = frozenset({"registry:read", "credits:read", "matching:read", "notifications:read"})
-WRITES = frozenset({"registry:write", "credits:write", "matching:write", "notifications:write"})
+WRITES = frozenset({"registry:write", "credits:write", "credits:reserve", "matching:write", "notifications:write"})
 _TOWN_SCOPES = READS | WRITES | {"webhooks:manage"}
 # Companies and citizens promise and value their own hours; associations accept conventions and issue receipts.
 _PEOPLE_SCOPES = READS | {"matching:write", "notifications:write", "credits:write"}
 
-# What a client may ask for, and gets when it asks for nothing in particular.
+# What a client gets when it asks for nothing in particular.
 SCOPES_OF_ROLE: Mapping[ClientRole, frozenset[str]] = {
     ClientRole.OFFICER: _TOWN_SCOPES,
     ClientRole.OPERATOR: _TOWN_SCOPES,
@@ -58,17 +58,20 @@ SCOPES_OF_ROLE: Mapping[ClientRole, frozenset[str]] = {
     ClientRole.INSTANCE_ADMIN: _TOWN_SCOPES | {"instance:admin"},
     ClientRole.GATEWAY: frozenset({"clients:check"}),
 }
+# What a client gets only when it is asked for by its name: to spend associations' credit is no platform's by default.
+SCOPES_BY_NAME: Mapping[ClientRole, frozenset[str]] = {ClientRole.PARTNER: frozenset({"credits:reserve"})}
 ROLES_OF_INSTANCE = frozenset({ClientRole.INSTANCE_ADMIN, ClientRole.GATEWAY})
 ROLES_FOR_SOMEBODY = frozenset({ClientRole.ASSOCIATION, ClientRole.COMPANY, ClientRole.VOLUNTEER})
 
 
 def decide_scopes(roles: Collection[ClientRole], requested: Collection[str]) -> tuple[str, ...]:
-    """All that the roles allow, or the requested part of it. Raises BadInput for more than they allow."""
-    allowed = frozenset().union(*(SCOPES_OF_ROLE[role] for role in roles))
+    """What the roles bring, or what is requested, some of it by its name alone. Raises BadInput for more than they allow."""
+    brought = frozenset[str]().union(*(SCOPES_OF_ROLE[role] for role in roles))
+    allowed = brought.union(*(SCOPES_BY_NAME.get(role, frozenset()) for role in roles))
     excess = sorted(set(requested) - allowed)
     if excess:
         raise BadInput.at("/scopes", f"{', '.join(excess)} is beyond these roles; they allow {', '.join(sorted(allowed))}.")
-    return tuple(sorted(requested or allowed))
+    return tuple(sorted(requested or brought))
 
 
 def check_client_roles(roles: Collection[ClientRole], *, caller_roles: Collection[str]) -> None:
