@@ -131,7 +131,10 @@ class Ours:
         await asyncio.gather(*(self.promise(contributor, minutes=10_000_000) for contributor in self.contributors))
         self.associations = [await self.scene.admit(entitled_minutes=10_000_000) for _ in range(ASSOCIATIONS)]
         await self.scene.sign()
-        self.campaigns = [(await Scene(self.database, TERRITORY).start()).campaign_id for _ in range(CAMPAIGNS)]
+        campaigns = [(await Scene(self.database, TERRITORY).start()).campaign_id for _ in range(CAMPAIGNS)]
+        # As many accounts as pgledger's, opened beforehand like its own: what is compared is transfers.
+        self.pairs = [(random.choice(campaigns), contributor) for contributor in self.contributors]
+        await asyncio.gather(*(self.promise(contributor, campaign=campaign) for campaign, contributor in self.pairs))
 
     def promise(self, contributor: UUID | None = None, *, minutes: int = 15, campaign: UUID | None = None) -> Awaitable[object]:
         chosen = contributor or random.choice(self.contributors)
@@ -139,7 +142,8 @@ class Ours:
         return self.promises.submit(self.scene.officer, command)
 
     def promise_anywhere(self) -> Awaitable[object]:
-        return self.promise(campaign=random.choice(self.campaigns))
+        campaign, contributor = random.choice(self.pairs)
+        return self.promise(contributor, campaign=campaign)
 
     def reserve(self) -> Awaitable[object]:
         association, contributor = random.choice(self.associations), random.choice(self.contributors)
