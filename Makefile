@@ -50,7 +50,7 @@ lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -q -o requirements.lock
 
-bench: bench-bus bench-gateway bench-ledger bench-statements bench-reserve bench-demo ## all measurements
+bench: bench-bus bench-gateway bench-ledger bench-statements bench-growth bench-reserve bench-demo ## all measurements
 bench-bus: $(STAMP) ## events per second against bare aio-pika
 	@$(BIN)/python -m bench.bus
 bench-gateway: $(STAMP) ## requests per second against nginx
@@ -59,6 +59,8 @@ bench-ledger: $(STAMP) ## transfers per second against the bare limit (PGLEDGER=
 	@$(BIN)/python -m bench.ledger $(if $(PGLEDGER),--pgledger $(PGLEDGER))
 bench-statements: $(STAMP) ## a page and a balance in a small ledger and in a large one (ENTRIES=10000000)
 	@$(BIN)/python -m bench.statements $(if $(ENTRIES),--entries $(ENTRIES))
+bench-growth: $(STAMP) ## what a transfer costs in a small ledger and in a large one, in one territory and in a thousand (ENTRIES=10000000)
+	@$(BIN)/python -m bench.growth $(if $(ENTRIES),--entries $(ENTRIES))
 bench-reserve: $(STAMP) ## reserve and settle over HTTP through the gateway, and where the time goes
 	@$(BIN)/python -m bench.reserve
 bench-demo: $(STAMP) ## seconds and memory of the demo
@@ -70,4 +72,4 @@ compose-test: ## build the images and play the demo against the compose stack (n
 clean: ## forget the demo's state
 	rm -rf .metis build
 
-.PHONY: help install demo up test check format generate lock bench bench-bus bench-gateway bench-ledger bench-statements bench-reserve bench-demo compose-test clean
+.PHONY: help install demo up test check format generate lock bench bench-bus bench-gateway bench-ledger bench-statements bench-growth bench-reserve bench-demo compose-test clean
