@@ -52,8 +52,8 @@ def _read() -> Iterator[list[str]]:
 
 
 @lru_cache(maxsize=1)
-def load_communes() -> Mapping[str, Commune]:
-    """Name and centre (degrees, WGS 84) by INSEE code."""
+def load_communes() -> dict[str, Commune]:
+    """Name and centre (degrees, WGS 84) by INSEE code. Shared by all: nothing is ever written to it."""
     return {code: Commune(name, float(latitude), float(longitude)) for code, name, latitude, longitude, _, _ in _read()}
 
 
