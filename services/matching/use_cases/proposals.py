@@ -24,11 +24,12 @@ from services.matching.engine.reasons import describe_obstacle, explain_parts, l
 from services.matching.engine.referential import load_referential
 from services.matching.engine.surroundings import Surroundings
 from services.matching.store.between import count_worked_together, list_turned_down, measure_unmet
-from services.matching.store.known import find_campaign, list_communes, list_panels, lock_name
+from services.matching.store.known import find_campaign, list_panels, lock_name
 from services.matching.store.missions import has_live_or_served_mission, insert_mission
 from services.matching.store.needs import get_need, lock_need, lock_unserved_needs
 from services.matching.store.offers import list_candidates, lock_offer
 from services.matching.store.weights import get_weights
+from services.matching.use_cases.facts import known_communes
 from services.matching.use_cases.needs import may_act_for
 
 
@@ -102,7 +103,7 @@ async def _look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
     in_force = await get_weights(work)
     return Surroundings(
         today=local_date(work.now),
-        communes=await list_communes(work),
+        communes=await known_communes(work),
         turned_down=await list_turned_down(work, need_ids=[need.id for need in needs]),
         panels=await list_panels(work, campaign_ids),
         worked_together=await count_worked_together(work, association_ids={need.association_id for need in needs}),
