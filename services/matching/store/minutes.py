@@ -1,7 +1,6 @@
 """What associations may still spend and contributors still give, as far as matching was told."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -9,27 +8,11 @@ from sqlalchemy import Table, and_, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
+from services.matching.domain.rounds import Means
 from services.matching.domain.states import NEVER_SERVED, MissionState
 from services.matching.tables import campaign, credit_told, listening, mission, mission_minutes, promise_told
 
 _UUID7 = 7
-
-
-@dataclass(frozen=True)
-class Means:
-    """Of one campaign. Without `known`, nothing can be told, and nothing limits; else who is in neither has nothing."""
-
-    known: bool
-    credit: dict[UUID, int] = field(default_factory=dict)
-    promise: dict[UUID, int] = field(default_factory=dict)
-
-    def credit_of(self, association_id: UUID) -> int | None:
-        """Minutes it may still spend; none: unknown."""
-        return max(0, self.credit.get(association_id, 0)) if self.known else None
-
-    def promise_of(self, contributor_id: UUID) -> int | None:
-        """Minutes that are promised and that no mission counts on; none: unknown."""
-        return max(0, self.promise.get(contributor_id, 0)) if self.known else None
 
 
 async def add_credit(work: Work, campaign_id: UUID, association_id: UUID, *, minutes: int) -> None:

@@ -28,7 +28,7 @@ from services.matching.store.known import find_campaign, list_panels, lock_name
 from services.matching.store.missions import has_live_or_served_mission, insert_mission
 from services.matching.store.needs import get_need, lock_need, lock_unserved_needs
 from services.matching.store.offers import list_candidates, lock_offer
-from services.matching.store.weights import get_weights
+from services.matching.store.weights import get_weights, get_weights_version
 from services.matching.use_cases.facts import known_communes
 from services.matching.use_cases.needs import may_act_for
 
@@ -48,12 +48,12 @@ async def list_fits(work: Work, need_id: UUID) -> tuple[list[Fit], list[Fit]]:
     need = await get_need(work, need_id)
     if not may_act_for(work, need):
         raise Forbidden("Candidates are shown to the need's own association and to the town.")
-    return rank(need, await list_candidates(work), await _look_around(work, [need]))
+    return rank(need, await list_candidates(work), await look_around(work, [need]))
 
 
 async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -> Mission:
     """Propose the named offer, or the best one. A person who names an offer may try again what was declined before."""
-    await _take_turn(work)
+    await take_turn(work)
     need = await lock_need(work, need_id)
     await _check_may_propose(work, need, offer_id=offer_id)
     check_campaign(await find_campaign(work, need.campaign_id))
@@ -61,7 +61,7 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
         raise WrongState(f"It is {need.state}; missions are proposed for open needs.", state=need.state.value)
     if await has_live_or_served_mission(work, need.id):
         raise NeedIsBusy("A mission is already proposed for this need; decline or cancel it first.")
-    surroundings = await _look_around(work, [need])
+    surroundings = await look_around(work, [need])
     candidates = await list_candidates(work, only=offer_id, lock=True)
     if offer_id is None:
         fitting, unfit = rank(need, candidates, surroundings)
@@ -80,27 +80,27 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
 
 async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
     """Propose for every open need without a live mission; each need gets one mission at most, no offer more than it has."""
-    await _take_turn(work)
+    await take_turn(work)
     if campaign_id is not None:
         check_campaign(await find_campaign(work, campaign_id))
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
     candidates = await list_candidates(work, lock=True)
-    surroundings = await _look_around(work, needs)
+    surroundings = await look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
     plan = await asyncio.to_thread(propose, needs, candidates, surroundings)
     missions = [await _save_proposal(work, fit) for fit in plan.proposals]
     return Proposed(tuple(missions), plan.unserved, len(needs), len(candidates))
 
 
-async def _take_turn(work: Work) -> None:
+async def take_turn(work: Work) -> None:
     """One proposal at a time in a territory: only proposals take an offer's minutes, so none can be taken twice."""
     await lock_name(work, "proposing")
 
 
-async def _look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
-    """What the fits of these needs depend on."""
+async def look_around(work: Work, needs: Sequence[Need], *, weights_version: int | None = None) -> Surroundings:
+    """What the fits of these needs depend on; with the weights in force unless a version is named."""
     campaign_ids = {need.campaign_id for need in needs}
-    in_force = await get_weights(work)
+    in_force = await get_weights(work) if weights_version is None else await get_weights_version(work, weights_version)
     return Surroundings(
         today=local_date(work.now),
         communes=await known_communes(work),
@@ -126,8 +126,13 @@ async def _check_may_propose(work: Work, need: Need, *, offer_id: UUID | None) -
 
 
 async def _save_proposal(work: Work, fit: Fit) -> Mission:
-    mission = _build_mission(fit)
+    mission = build_mission(fit)
     await insert_mission(work, mission, Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity))
+    publish_proposal(work, mission)
+    return mission
+
+
+def publish_proposal(work: Work, mission: Mission) -> None:
     event = MissionProposed(
         mission_id=mission.id,
         need_id=mission.need_id,
@@ -142,10 +147,9 @@ async def _save_proposal(work: Work, fit: Fit) -> Mission:
         reasons=list(mission.reasons),
     )
     work.publish(event, subject=mission.id)
-    return mission
 
 
-def _build_mission(fit: Fit) -> Mission:
+def build_mission(fit: Fit) -> Mission:
     need, offer = fit.need, fit.candidate.offer
     contributor_id, company_id = decide_contributor(offer, employer_id=fit.candidate.employer_id)
     return Mission(
