@@ -141,6 +141,19 @@ class RoundOutcome:
     unserved: Sequence[RoundUnserved] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True)
+class RoundComparison:
+    """`one` is looked at beside `other`. `added`: needs that only `one` serves; `removed`: that only `other` serves; `changed`:
+    needs that both serve, by other offers or for other minutes (those of `one`, then those of `other`)."""
+
+    one: Round
+    other: Round
+    added: tuple[RoundProposal, ...]
+    removed: tuple[RoundProposal, ...]
+    changed: tuple[tuple[tuple[RoundProposal, ...], tuple[RoundProposal, ...]], ...]
+    same: int
+
+
 def decide_round(found: Round, deed: Deed, *, who: str, reason: str | None = None) -> tuple[Round, Step[RoundState]]:
     step = take_step(ROUND_MOVES, found.state, deed, who=who, reason=reason)
     return replace(found, state=step.after, version=found.version + 1), step

@@ -16,6 +16,8 @@ from services.matching.schemas.rounds import (
     ChoiceBody,
     ChoiceOut,
     ChoicesOut,
+    ComparisonOut,
+    ReleaseBody,
     RoundBody,
     RoundOut,
     RoundProposalOut,
@@ -28,6 +30,8 @@ from services.matching.store import round_results, rounds
 from services.matching.store.history import list_steps
 from services.matching.store.known import list_actors
 from services.matching.tables import allocation_round, allocation_round_event, round_proposal, round_unserved
+from services.matching.use_cases import round_comparison as comparison
+from services.matching.use_cases import round_release as release
 from services.matching.use_cases import rounds as use_cases
 
 router = make_router("rounds")
@@ -120,6 +124,21 @@ async def unchoose_pair(work: InWork, round_id: UUID, need_id: UUID, offer_id: U
     """Take a choice back, with the reason."""
     await use_cases.unchoose_pair(work, round_id, need_id, offer_id, reason=body.reason)
     return Response(status_code=204)
+
+
+@router.get("/rounds/{round_id}/comparison", **allow("matching:read", *READERS))
+async def compare_rounds(
+    work: InWork, round_id: UUID, with_: Annotated[UUID, Query(alias="with", description="The other round.")]
+) -> ComparisonOut:
+    """Compare this round with another of its campaign: added, removed and changed proposals, and both rounds' figures."""
+    return ComparisonOut.of(await comparison.compare_rounds(work, round_id, other_id=with_))
+
+
+@router.post("/rounds/{round_id}/release", **allow("matching:write", *TOWN))
+async def release_round(work: InWork, round_id: UUID, body: ReleaseBody | None = None) -> RoundOut:
+    """Release a computed round: its missions are proposed, all in one go; what does not hold any more is left out with why."""
+    released = await release.release_round(work, round_id, note=body.note if body else None)
+    return RoundOut.of(released, await _names(work, released))
 
 
 def _wish(body: TermsBody) -> use_cases.RoundWish:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
 from services.matching.domain.missions import ScorePart
-from services.matching.domain.rounds import Choice, ChoiceKind, Round
+from services.matching.domain.rounds import Choice, ChoiceKind, Round, RoundComparison, RoundProposal
 from services.matching.domain.states import RoundState
 from services.matching.schemas.proposals import ScorePartOut, list_parts
 from services.matching.schemas.shared import NO_NUL, Body, HistoryOut, Sentence
@@ -265,3 +265,47 @@ class ChoicesOut(BaseModel):
     @classmethod
     def of(cls, choices: Iterable[Choice]) -> "ChoicesOut":
         return cls(items=[ChoiceOut.of(choice) for choice in choices])
+
+
+class PairOut(BaseModel):
+    need_id: UUID
+    offer_id: UUID
+    association_id: UUID
+    minutes: int
+    points: int
+    pinned: bool
+
+    @classmethod
+    def of(cls, proposal: RoundProposal) -> "PairOut":
+        return cls.model_validate({name: getattr(proposal, name) for name in cls.model_fields})
+
+
+class ChangedOut(BaseModel):
+    need_id: UUID
+    one: list[PairOut]
+    other: list[PairOut]
+
+
+class ComparisonOut(BaseModel):
+    """Two rounds side by side; `one` is the round of the path, `other` the one it is compared with."""
+
+    one: RoundOut
+    other: RoundOut
+    added: list[PairOut] = Field(description="Of needs that only `one` serves.")
+    removed: list[PairOut] = Field(description="Of needs that only `other` serves.")
+    changed: list[ChangedOut] = Field(description="Needs that both serve, otherwise.")
+    same: int = Field(description="Needs that both serve alike.")
+
+    @classmethod
+    def of(cls, found: RoundComparison) -> "ComparisonOut":
+        return cls(
+            one=RoundOut.of(found.one),
+            other=RoundOut.of(found.other),
+            added=[PairOut.of(proposal) for proposal in found.added],
+            removed=[PairOut.of(proposal) for proposal in found.removed],
+            changed=[
+                ChangedOut(need_id=one[0].need_id, one=list(map(PairOut.of, one)), other=list(map(PairOut.of, other)))
+                for one, other in found.changed
+            ],
+            same=found.same,
+        )
