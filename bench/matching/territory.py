@@ -129,7 +129,8 @@ def _draw_skills(random: np.random.Generator, rows: int, counts: Ints, most: int
 
 
 def _draw_places(random: np.random.Generator, rows: int, people: Ints) -> Ints:
-    return random.choice(len(people), rows, p=people / people.sum()).astype(np.int32)
+    places: Ints = random.choice(len(people), rows, p=people / people.sum()).astype(np.int32)
+    return places
 
 
 def _draw_weeks(random: np.random.Generator, rows: int, share: float, parts: int) -> Ints:
@@ -162,7 +163,8 @@ def _make_supply(random: np.random.Generator, rows: int, people: Ints) -> Supply
 
 
 def _draw_masks(random: np.random.Generator, rows: int, bits: int, share: float) -> Ints:
-    return ((random.random((rows, bits)) < share) * (1 << np.arange(bits))).sum(axis=1).astype(np.uint8)
+    masks: Ints = ((random.random((rows, bits)) < share) * (1 << np.arange(bits))).sum(axis=1).astype(np.uint8)
+    return masks
 
 
 def _make_demand(random: np.random.Generator, rows: int, associations: int, people: Ints) -> tuple[Demand, Ints]:

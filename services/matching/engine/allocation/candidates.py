@@ -10,16 +10,15 @@ the flow has whom to choose from. Needs come in the order of their draws: the sa
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from services.matching.engine.allocation.canonical import Draws, draw_pairs
 from services.matching.engine.allocation.gates import Market, ScoredPairs, judge_pairs
-from services.matching.engine.allocation.index import AFAR, Lists, OfferIndex, build_index
+from services.matching.engine.allocation.index import OfferIndex, build_index, number_two
 from services.matching.engine.allocation.model import Ints
-from services.matching.engine.allocation.tables import NOWHERE
-
-_NEARER = 1.5  # 1 draws evenly over all in reach; more draws nearer cells more densely
+from services.matching.engine.allocation.stretches import Stretches, find_reach
 
 
 @dataclass(frozen=True)
@@ -82,62 +81,30 @@ def _choose(scored: ScoredPairs, draw: Ints, choices: Ints, limits: CandidateLim
 
 def _look_up(index: OfferIndex, market: Market, needs: Ints, draws: Draws, limits: CandidateLimits) -> tuple[Ints, Ints]:
     """(row in `needs`, offer), each pair once: what is looked at before gates."""
-    cells, steps, owner = _reach(index, market, needs)
-    skills = market.demand.skills[needs]
-    pairs = _SegmentList()
+    reach = find_reach(index, market.demand.place[needs], market.demand.remote[needs])
+    skills = market.demand.skills[needs].astype(np.int64)
+    both = Stretches(index.double, draws)
+    for one, other in combinations(range(skills.shape[1]), 2):
+        both.add(number_two(skills[:, one], skills[:, other], skill_count=index.skill_count), reach)
+    rows, offers = both.draw(np.full(len(needs), limits.looked_at // 2))
+    wanted = Stretches(index.single, draws)
     for one in range(skills.shape[1]):
-        for other in range(one):
-            low, high = np.minimum(skills[:, one], skills[:, other]), np.maximum(skills[:, one], skills[:, other])
-            _add_segments(
-                pairs,
-                index.double,
-                np.where(low >= 0, low.astype(np.int64) * index.skill_count + high, -1),
-                cells,
-                steps,
-                owner,
-                index.skill_count**2,
-            )
-    rows, offers = [], []
-    drawn = pairs.draw(len(needs), np.full(len(needs), limits.looked_at // 2), draws)
-    rows.append(drawn[0])
-    offers.append(index.double.offers[drawn[1]])
-    quota = limits.looked_at - np.bincount(drawn[0], minlength=len(needs))
-    singles = _SegmentList()
-    for one in range(skills.shape[1]):
-        _add_segments(singles, index.single, skills[:, one].astype(np.int64), cells, steps, owner, index.skill_count)
-    drawn = singles.draw(len(needs), quota, draws)
-    rows.append(drawn[0])
-    offers.append(index.single.offers[drawn[1]])
-    taken = np.bincount(drawn[0], minlength=len(needs))
-    poor = taken < limits.few
-    if poor.any():
-        near = _SegmentList()
-        mine = poor[owner]
+        wanted.add(skills[:, one], reach)
+    more_rows, more_offers = wanted.draw(limits.looked_at - np.bincount(rows, minlength=len(needs)))
+    rows, offers = np.concatenate([rows, more_rows]), np.concatenate([offers, more_offers])
+    missing = limits.few - np.bincount(more_rows, minlength=len(needs))
+    if (missing > 0).any():
+        poor = reach.keep(missing[reach.row] > 0)
+        near = Stretches(index.single, draws)
         for one in range(skills.shape[1]):
             for skill in _list_near(market, skills[:, one]).T:
-                _add_segments(near, index.single, skill, cells[mine], steps[mine], owner[mine], index.skill_count)
-        drawn = near.draw(len(needs), np.where(poor, limits.few - taken, 0), draws)
-        rows.append(drawn[0])
-        offers.append(index.single.offers[drawn[1]])
-    key = np.sort(np.concatenate(rows).astype(np.int64) * len(market.supply) + np.concatenate(offers))
+                near.add(skill, poor)
+        more_rows, more_offers = near.draw(np.maximum(missing, 0))
+        rows, offers = np.concatenate([rows, more_rows]), np.concatenate([offers, more_offers])
+    key = np.sort(rows.astype(np.int64) * len(market.supply) + offers)
     key = key[np.concatenate([[True], key[1:] != key[:-1]])] if len(key) else key
     row, offer = np.divmod(key, len(market.supply))
     return row, offer.astype(np.int32)
-
-
-def _reach(index: OfferIndex, market: Market, needs: Ints) -> tuple[Ints, Ints, Ints]:
-    """(cell, radius step, row in `needs`) for all cells in reach of each need, nearest first, AFAR last."""
-    place, remote = market.demand.place[needs], market.demand.remote[needs]
-    cell = np.where(place != NOWHERE, index.grid.cell_of_place[np.maximum(place, 0)], AFAR)
-    count = index.near_start[cell + 1] - index.near_start[cell]
-    owner = np.repeat(np.arange(len(needs)), count)
-    at = np.repeat(index.near_start[cell] - np.cumsum(count) + count, count) + np.arange(int(count.sum()))
-    afar = np.flatnonzero(remote)
-    cells = np.concatenate([index.near_cell[at], np.full(len(afar), AFAR, dtype=np.int32)])
-    steps = np.concatenate([index.near_step[at], np.zeros(len(afar), dtype=np.int8)])
-    owner = np.concatenate([owner, afar])
-    order = np.argsort(owner, kind="stable")
-    return cells[order], steps[order], owner[order]
 
 
 def _list_near(market: Market, skills: Ints) -> Ints:
@@ -147,44 +114,3 @@ def _list_near(market: Market, skills: Ints) -> Ints:
     best = np.argsort(-table.astype(np.int16), axis=1, kind="stable")[:, :most]
     best = np.where(np.take_along_axis(table, best, axis=1) > 0, best, -1)
     return np.where(skills[:, None] >= 0, best[np.maximum(skills, 0)], -1)
-
-
-class _SegmentList:
-    """Stretches of lists, each looked up for one need. `ring`: lower is nearer, within a need."""
-
-    def __init__(self) -> None:
-        self.owner: list[Ints] = []
-        self.ring: list[Ints] = []
-        self.start: list[Ints] = []
-        self.length: list[Ints] = []
-
-    def draw(self, needs: int, quota: Ints, draws: Draws) -> tuple[Ints, Ints]:
-        """(need, position in the lists' offers): all of a need's stretches, or `quota` of them spread over all."""
-        if not self.owner:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        owner, start, length = (np.concatenate(column) for column in (self.owner, self.start, self.length))
-        order = np.lexsort((np.concatenate(self.ring), owner))
-        owner, start, length = owner[order], start[order], length[order]
-        total = np.bincount(owner, length, minlength=needs).astype(np.int64)
-        count = np.minimum(total, quota)
-        row = np.repeat(np.arange(needs), count)
-        number = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-        shift = (draws >> np.uint64(11)).astype(np.float64) / float(1 << 53)
-        share = ((number + shift[row]) / count[row]) ** _NEARER
-        spread = np.minimum((share * total[row]).astype(np.int64), total[row] - 1)
-        wanted = np.where(count[row] == total[row], number, spread) + np.repeat(np.cumsum(total) - total, count)
-        ends = np.cumsum(length)
-        segment = np.searchsorted(ends, wanted, side="right")
-        return row, start[segment] + wanted - (ends - length)[segment]
-
-
-def _add_segments(into: _SegmentList, lists: Lists, skill: Ints, cells: Ints, steps: Ints, owner: Ints, width: int) -> None:
-    wanted = skill[owner]
-    asked = np.flatnonzero(wanted >= 0)
-    number = lists.find(cells[asked].astype(np.int64) * width + wanted[asked])
-    length = lists.within[number, steps[asked]]
-    some = np.flatnonzero(length)
-    into.owner.append(owner[asked[some]])
-    into.ring.append(asked[some])
-    into.start.append(lists.start[number[some]])
-    into.length.append(length[some])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.matching.engine.allocation.model import Ints
-from services.matching.engine.allocation.tables import NOWHERE, Places, Supply
+from services.matching.engine.allocation.tables import NO_SKILL, NOWHERE, Places, Supply
 
 AFAR = 0  # the cell of those who work at a distance
 CELL_KM = 10.0
@@ -34,8 +34,8 @@ class Grid:
 class Lists:
     """Lists of offers: list i is `offers[start[i] : start[i + 1]]`, `within[i, s]` of them have a radius of step s or more.
 
-    `key` is sorted; `number_of_key` says the same directly where keys are few. `find` gives list numbers, the empty last
-    one for unknown keys.
+    A key is `cell * width + skill` (or two skills). `key` is sorted; `number_of_key` says the same directly where keys are
+    few. `find` gives list numbers, and that of the empty last list for unknown keys.
     """
 
     key: Ints
@@ -43,6 +43,7 @@ class Lists:
     offers: Ints
     within: Ints
     number_of_key: Ints | None
+    width: int
 
     def find(self, keys: Ints) -> Ints:
         if self.number_of_key is not None:
@@ -64,6 +65,12 @@ class OfferIndex:
     near_step: Ints
 
 
+def number_two(one: Ints, other: Ints, *, skill_count: int) -> Ints:
+    """Two skills as one number, whichever comes first; -1 where there are no two."""
+    low, high = np.minimum(one, other).astype(np.int64), np.maximum(one, other).astype(np.int64)
+    return np.where(low >= 0, low * skill_count + high, NO_SKILL)
+
+
 def build_index(supply: Supply, places: Places, asked_places: Ints, *, skill_count: int) -> OfferIndex:
     """`asked_places`: the rows of places where needs are; from others nothing can be looked up."""
     grid = _build_grid(places)
@@ -75,9 +82,8 @@ def build_index(supply: Supply, places: Places, asked_places: Ints, *, skill_cou
     for one in range(columns):
         single.append((by_radius, supply.skills[by_radius, one].astype(np.int64)))
         for other in range(one):
-            low = np.minimum(supply.skills[by_radius, one], supply.skills[by_radius, other]).astype(np.int64)
-            high = np.maximum(supply.skills[by_radius, one], supply.skills[by_radius, other]).astype(np.int64)
-            double.append((by_radius, np.where(low >= 0, low * skill_count + high, -1)))
+            two = number_two(supply.skills[by_radius, one], supply.skills[by_radius, other], skill_count=skill_count)
+            double.append((by_radius, two))
     near_start, near_cell, near_step = _list_near_cells(grid, asked, widest_km=int(supply.radius_km.max(initial=0)))
     return OfferIndex(
         grid=grid,
@@ -95,7 +101,7 @@ def _build_grid(places: Places) -> Grid:
     middle = (row + 0.5) * CELL_KM / _KM_PER_DEGREE
     shrink = np.maximum(0.05, np.cos(np.radians(middle)))
     column = np.floor(places.longitude * _KM_PER_DEGREE * shrink / CELL_KM).astype(np.int64)
-    squares, cell = np.unique(row * 1_000_000 + column, return_inverse=True)
+    _, cell = np.unique(row * 1_000_000 + column, return_inverse=True)
     count = np.bincount(cell)
     latitude = np.bincount(cell, places.latitude) / count
     longitude = np.bincount(cell, places.longitude) / count
@@ -159,4 +165,4 @@ def _build_lists(parts: list[tuple[Ints, Ints]], supply: Supply, grid: Grid, ste
     if not len(first) or len(grid) * width <= _DIRECT_KEYS:
         direct = np.full(len(grid) * width, len(first), dtype=np.int32)
         direct[key[first]] = np.arange(len(first))
-    return Lists(key[first], start, offer, within, direct)
+    return Lists(key[first], start, offer, within, direct, width)

@@ -47,7 +47,8 @@ def score_pairs(m: PairMeasures, w: Weights) -> Ints:
     points += w.continuity * np.minimum(m.shared_missions, w.continuity_missions) // w.continuity_missions
     points += w.newcomer * np.maximum(0, w.newcomer_missions - m.missions) // w.newcomer_missions
     points += np.where(m.needed_minutes > 0, w.unmet * m.unmet_minutes // np.maximum(m.needed_minutes, 1), w.unmet)
-    return points.astype(np.int16)
+    total: Ints = points.astype(np.int16)
+    return total
 
 
 def score_places(metres: Ints, remote: Ints, w: Weights) -> Ints:
@@ -83,11 +84,13 @@ def compare_skills(
 def mask_days(first: Ints, last: Ints) -> Ints:
     """`domain.week.days_mask` by pair, for ordinals of days; none where the first is after the last."""
     length = np.clip(last - first + 1, 0, 7)
-    return _DAYS[(first + 6) % 7, length]  # ordinal 1 was a Monday
+    masks: Ints = _DAYS[(first + 6) % 7, length]  # ordinal 1 was a Monday
+    return masks
 
 
 def count_bits(masks: Ints) -> Ints:
-    return np.bitwise_count(masks).astype(np.int32)
+    counts: Ints = np.bitwise_count(masks).astype(np.int32)
+    return counts
 
 
 def _tabulate_sixths() -> Ints:

@@ -33,7 +33,8 @@ class Places:
         half_chord = np.sin((latitude_other - latitude_one) / 2) ** 2
         half_chord += np.cos(latitude_one) * np.cos(latitude_other) * np.sin(turn / 2) ** 2
         metres = 2 * EARTH_RADIUS_METRES * np.arcsin(np.sqrt(np.minimum(half_chord, 1.0)))
-        return (metres + 0.5).astype(np.int32)
+        rounded: Ints = (metres + 0.5).astype(np.int32)
+        return rounded
 
 
 @dataclass(frozen=True)
