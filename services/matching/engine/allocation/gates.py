@@ -62,7 +62,7 @@ def judge_pairs(market: Market, need: Ints, offer: Ints) -> ScoredPairs:
         free_minutes=np.maximum(1, supply.minutes[offer].astype(np.int32)),
         shared_missions=_count_together(market, need, offer),
         missions=supply.missions[offer].astype(np.int32),
-        unmet_minutes=demand.unmet_minutes[need],
+        unmet_minutes=demand.unmet_minutes[need].astype(np.int64),
         needed_minutes=demand.needed_minutes[need],
     )
     return ScoredPairs(need, offer, score_pairs(measures, market.weights))
