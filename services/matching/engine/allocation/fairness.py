@@ -89,5 +89,5 @@ def _tell(problem: Problem, slider: float, found: Allocation, price: tuple[float
         worst_fill=float(fills.min(initial=1.0)) if len(fills) else 0.0,
         low_fill=float(np.percentile(fills, 10)) if len(fills) else 0.0,
         mean_fill=float(fills.mean()) if len(fills) else 0.0,
-        gap=(found.bound - found.objective) / max(1, found.bound),
+        gap=found.gap,
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from services.matching.engine.allocation.flow import solve_flow
 from services.matching.engine.allocation.model import Ints
 from services.matching.engine.allocation.problem import Problem
 from services.matching.engine.allocation.seats import NOBODY, Seats
@@ -40,6 +41,21 @@ def make_whole(
         chosen = seats.pair[taken]
         result[chosen] = problem.need_minutes[problem.pair_need[chosen]]
     return result
+
+
+def fit_parts(problem: Problem, tiers: Tiers, values: Ints, minutes: Ints, *, most_flows: int = 4) -> Ints:
+    """The flow again without the pairs whose parts came out too small for needs that can be cut, a few times over."""
+    least = problem.need_slice[problem.pair_need]
+    cut = (problem.need_slice < problem.need_minutes)[problem.pair_need]
+    kept = np.ones(len(values), dtype=bool)
+    for _ in range(most_flows):
+        small = cut & (minutes > 0) & (minutes < least)
+        if not small.any():
+            break
+        kept &= ~small
+        minutes = np.zeros(len(values), dtype=np.int64)
+        minutes[kept] = solve_flow(problem.keep_pairs(kept), tiers, values[kept]).minutes
+    return minutes
 
 
 def _keep_parts(problem: Problem, minutes: Ints) -> Ints:

@@ -29,7 +29,7 @@ from services.matching.engine.allocation.model import (
 )
 from services.matching.engine.allocation.pins import take_pins
 from services.matching.engine.allocation.problem import Problem, build_problem
-from services.matching.engine.allocation.repair import make_whole
+from services.matching.engine.allocation.repair import fit_parts, make_whole
 from services.matching.engine.allocation.tiers import Tiers, build_fair_tiers, build_plain_tiers, cap_tiers, measure_rewards
 from services.matching.engine.allocation.use import measure_use
 
@@ -53,6 +53,10 @@ class Allocation:
     bound: int
     replayable: bool
     notes: tuple[str, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        return (self.bound - self.objective) / max(1, self.bound)
 
 
 @dataclass
@@ -169,22 +173,33 @@ def _solve(problem: Problem, parameters: RoundParameters, method: Method, leximi
         highest = int(values.max(initial=1))
         permille = parameters.fairness_permille
         tiers = build_fair_tiers(problem, permille=permille, slices=parameters.slices, highest_value=highest)
-    notes = _note_limits(parameters, method, leximin)
-    if method is Method.SLOTS:
-        course.enter("solve")
-        found = slots.solve_slots(problem, tiers, values, parameters)
-        if found is not None:
-            objective = _measure_objective(problem, tiers, values, found.minutes)
-            return Allocation(found.minutes, objective, max(objective, found.bound), found.in_time, notes)
-        notes += ("HiGHS found nothing within its limits; flow and repair decided",)
     course.enter("solve")
     flow = flows.solve_flow(problem, tiers, values)
-    minutes = flow.minutes
-    bound = _measure_objective(problem, tiers, values, minutes)
-    if method is not Method.FLOW:
-        course.enter("repair")
-        minutes = make_whole(problem, tiers, values, minutes, passes=parameters.repair_passes, on_pass=course.tell)
-    return Allocation(minutes, _measure_objective(problem, tiers, values, minutes), bound, True, notes)
+    bound = _measure_objective(problem, tiers, values, flow.minutes)
+    notes = _note_limits(parameters, method, leximin)
+    if method is Method.FLOW:
+        return Allocation(flow.minutes, bound, bound, True, notes)
+    course.enter("repair")
+    parts = fit_parts(problem, tiers, values, flow.minutes)
+    minutes = make_whole(problem, tiers, values, parts, passes=parameters.repair_passes, on_pass=course.tell)
+    repaired = Allocation(minutes, _measure_objective(problem, tiers, values, minutes), bound, True, notes)
+    if method is Method.REPAIR or repaired.gap <= parameters.gap:
+        return repaired
+    course.enter("solve")
+    return _solve_slots(problem, tiers, values, parameters, repaired)
+
+
+def _solve_slots(problem: Problem, tiers: Tiers, values: Ints, parameters: RoundParameters, repaired: Allocation) -> Allocation:
+    """HiGHS where the repair is not good enough; the better of the two, under the lower of the two bounds."""
+    found = slots.solve_slots(problem, tiers, values, parameters)
+    if found is None:
+        note = f"HiGHS found nothing within its limits; flow and repair decided, to a gap of {repaired.gap:.1%}"
+        return replace(repaired, replayable=False, notes=(*repaired.notes, note))
+    objective = _measure_objective(problem, tiers, values, found.minutes)
+    bound = max(objective, min(found.bound, repaired.bound))
+    if objective < repaired.objective:
+        return replace(repaired, bound=max(bound, repaired.objective), replayable=found.in_time)
+    return Allocation(found.minutes, objective, bound, found.in_time, repaired.notes)
 
 
 def _note_limits(parameters: RoundParameters, method: Method, leximin: Leximin | None) -> tuple[str, ...]:
@@ -234,7 +249,7 @@ def _measure(problem: Problem, found: Allocation, shares: tuple[AssociationShare
         score=int((found.minutes * problem.pair_points).sum()) + sum(pin.minutes * pin.points for pin in pinned),
         objective=found.objective,
         bound=found.bound,
-        gap=(found.bound - found.objective) / max(1, found.bound),
+        gap=found.gap,
         worst_fill=min(fills, default=0.0),
         mean_fill=sum(fills) / len(fills) if fills else 0.0,
     )
