@@ -28,7 +28,7 @@ from services.matching.store.minutes import measure_means
 from services.matching.store.needs import list_unserved_needs
 from services.matching.store.offers import list_candidates
 from services.matching.store.round_results import insert_outcome
-from services.matching.use_cases.proposals import look_around
+from services.matching.use_cases.candidates import look_around
 
 R = TypeVar("R", RoundProposal, RoundUnserved)
 

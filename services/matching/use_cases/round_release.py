@@ -30,7 +30,8 @@ from services.matching.store.missions import insert_proposed
 from services.matching.store.needs import lock_needs
 from services.matching.store.offers import list_candidates
 from services.matching.store.round_results import Released, insert_released, list_proposals
-from services.matching.use_cases.proposals import build_mission, look_around, publish_proposal, take_turn
+from services.matching.use_cases.candidates import look_around
+from services.matching.use_cases.proposals import build_mission, publish_proposal, take_turn
 
 _NEED_STATES = {
     NeedState.COVERED: "le besoin est couvert depuis",

@@ -10,7 +10,7 @@ from kernel.migrate import execute_script
 from kernel.tables import secure
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 KNOWN_DDL = """
 -- Names of associations and companies, for the officer's pages; never of people.
