@@ -4,14 +4,16 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
+from fastapi.responses import HTMLResponse
 
 from kernel.auth import TOWN, Role
 from kernel.paging import OnePage, Page, fetch_page
 from kernel.routing import InWork, allow, make_router
 from kernel.work import Work
 from services.matching.domain.rounds import Round
-from services.matching.engine.rounds.inputs import decompress
+from services.matching.engine.rounds.inputs import decode_inputs, decompress
 from services.matching.routes.shared import set_etag
+from services.matching.schemas.round_page import PageFacts, build_page
 from services.matching.schemas.rounds import (
     ChoiceBody,
     ChoiceOut,
@@ -28,7 +30,7 @@ from services.matching.schemas.rounds import (
 from services.matching.schemas.shared import HistoryOut, ReasonBody, history_values
 from services.matching.store import round_results, rounds
 from services.matching.store.history import list_steps
-from services.matching.store.known import list_actors
+from services.matching.store.known import find_campaign, list_actors
 from services.matching.tables import allocation_round, allocation_round_event, round_proposal, round_unserved
 from services.matching.use_cases import round_comparison as comparison
 from services.matching.use_cases import round_release as release
@@ -36,6 +38,8 @@ from services.matching.use_cases import rounds as use_cases
 
 router = make_router("rounds")
 READERS = (*TOWN, Role.AUDITOR)
+# The page brings all it needs, and may neither run nor fetch anything.
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 
 @router.post("/rounds", status_code=201, **allow("matching:write", *TOWN))
@@ -104,6 +108,26 @@ async def list_unserved(work: InWork, round_id: UUID, page: OnePage) -> Page[Rou
 async def get_inputs(work: InWork, round_id: UUID) -> Response:
     """The round's inputs as canonical JSON, byte by byte what its `inputs_digest` is of: for `metis round replay`."""
     return Response(decompress(await round_results.read_inputs(work, round_id)), media_type="application/json")
+
+
+@router.get("/rounds/{round_id}/page", response_class=HTMLResponse, **allow("matching:read", *READERS))
+async def show_page(work: InWork, round_id: UUID) -> HTMLResponse:
+    """The computed round as one French page, whole in itself: map, bars, price of fairness, proposals, unserved needs, rules."""
+    found = await rounds.get_round(work, round_id)
+    inputs = decode_inputs(decompress(await round_results.read_inputs(work, round_id)))
+    campaign = await find_campaign(work, found.campaign_id)
+    page = build_page(
+        PageFacts(
+            round=found,
+            campaign_title=campaign.title if campaign else "",
+            inputs=inputs,
+            proposals=await round_results.list_rows(work, round_results.select_proposals(round_id), by=round_proposal.c.id),
+            unserved=await round_results.list_rows(work, round_results.select_unserved(round_id), by=round_unserved.c.id),
+            choices=await rounds.list_choices(work, round_id),
+            actors=await list_actors(work, {need.association_id for need in inputs.needs}),
+        )
+    )
+    return HTMLResponse(page, headers={"content-security-policy": PAGE_POLICY, "referrer-policy": "no-referrer"})
 
 
 @router.get("/rounds/{round_id}/choices", **allow("matching:read", *READERS))

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, insert, select
+from sqlalchemy import ColumnElement, Row, Select, and_, insert, select
 
 from kernel.errors import NotFound
 from kernel.work import Work
@@ -73,6 +73,10 @@ def select_unserved(round_id: UUID) -> Select[Any]:
         .join(need, and_(need.c.territory == u.territory, need.c.id == u.need_id))
         .where(u.round_id == round_id)
     )
+
+
+async def list_rows(work: Work, query: Select[Any], *, by: ColumnElement[UUID]) -> Sequence[Row[Any]]:
+    return list(await work.connection.execute(query.order_by(by)))
 
 
 async def list_proposals(work: Work, round_id: UUID) -> list[RoundProposal]:
