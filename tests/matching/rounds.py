@@ -4,10 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from kernel.auth import Caller
 from kernel.database import Database
 from kernel.events.credits import CreditGranted, HoursPledged
 from kernel.ids import new_id
+from kernel.work import open_work
+from services.matching.computing.attempt import compute_attempt
 from services.matching.computing.supervisor import compute_waiting
+from services.matching.engine.rounds.faults import RoundCannotBe
+from services.matching.use_cases.round_computing import fail_round, start_round
 from tests.matching.conftest import Town, ask
 
 LIMIT_SECONDS = 60
@@ -30,7 +35,7 @@ class Rounds:
                     grant_id=new_id(),
                     minutes=minutes,
                     expires_on="2199-12-31",
-                )  # fmt: skip
+                )
             )
 
     async def pledge(self, contributor_id: UUID, minutes: int = 6000) -> None:
@@ -50,6 +55,21 @@ class Rounds:
         return await ask(self.town.officer, "/rounds", body, status=201)
 
     async def compute(self) -> None:
+        """What the job does, but in this process: a process of its own imports for seconds (tests/matching/test_computing.py)."""
+        territory = self.town.territory
+        async with open_work(self.database, Caller.system(territory)) as work:
+            rows = await work.driver.fetch("SELECT round_id FROM round_waiting WHERE code = $1 ORDER BY round_id", territory)
+        for row in rows:
+            async with open_work(self.database, Caller.system(territory)) as work:
+                started = await start_round(work, row["round_id"])
+            assert started is not None
+            try:
+                await compute_attempt(self.database, territory, started.id, attempt=started.attempt, tell=lambda *_: None)
+            except RoundCannotBe as error:
+                async with open_work(self.database, Caller.system(territory)) as work:
+                    await fail_round(work, started.id, str(error), attempt=started.attempt)
+
+    async def compute_in_process(self) -> None:
         await compute_waiting(self.database, limit_seconds=LIMIT_SECONDS)
 
     async def run(self, **terms: Any) -> dict[str, Any]:

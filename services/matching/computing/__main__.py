@@ -8,23 +8,17 @@ import contextlib
 import ctypes
 import json
 import os
-import resource
 import signal
 import sys
 import threading
 import traceback
-from time import monotonic, perf_counter
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from kernel.auth import Caller
 from kernel.database import Database
-from kernel.work import open_work
-from services.matching.domain.rounds import RoundOutcome
-from services.matching.engine.rounds.compute import compute_round
+from services.matching.computing.attempt import compute_attempt
 from services.matching.engine.rounds.faults import RoundCannotBe
-from services.matching.engine.rounds.inputs import compress, digest_bytes, encode_inputs
-from services.matching.use_cases.round_computing import keep_outcome, read_inputs
 
 PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 TOLD_EVERY_SECONDS = 0.1
@@ -50,30 +44,9 @@ def main() -> int:
 
 
 async def _compute(order: dict[str, Any]) -> None:
-    """Read, compute, keep: two short transactions, and nothing held between them."""
-    caller, round_id, attempt = Caller.system(order["territory"]), UUID(order["round"]), int(order["attempt"])
     database = Database(order["database_url"], service="matching", pool_size=1)
-    tell = _Teller()
     try:
-        tell("read", 0, 0)
-        started = perf_counter()
-        async with open_work(database, caller) as work:
-            inputs = await read_inputs(work, round_id)
-        read_seconds = perf_counter() - started
-        canonical = encode_inputs(inputs)
-        computed = compute_round(inputs, on_progress=tell)
-        seconds = {"read": round(read_seconds, 4)} | computed.facts["seconds"]
-        outcome = RoundOutcome(
-            inputs=compress(canonical),
-            inputs_digest=digest_bytes(canonical),
-            proposals_digest=computed.proposals_digest,
-            result={**computed.facts, "seconds": seconds, "peak_mib": _peak_mib()},
-            proposals=computed.proposals,
-            unserved=computed.unserved,
-        )
-        tell("keep", 0, 0)
-        async with open_work(database, caller) as work:
-            await keep_outcome(work, round_id, outcome, attempt=attempt)
+        await compute_attempt(database, order["territory"], UUID(order["round"]), attempt=order["attempt"], tell=_Teller())
         _say(kept=True)
     finally:
         await database.close()
@@ -116,11 +89,6 @@ def _die_with_parent() -> None:
     """On Linux the kernel sees to it even while a solver holds the interpreter."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, int(signal.SIGKILL))
-
-
-def _peak_mib() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 if __name__ == "__main__":
