@@ -54,9 +54,9 @@ class Rounds:
         body = {"campaign_id": str(self.town.campaign_id), **terms}
         return await ask(self.town.officer, "/rounds", body, status=201)
 
-    async def compute(self) -> None:
+    async def compute(self, territory: str = "") -> None:
         """What the job does, but in this process: a process of its own imports for seconds (tests/matching/test_computing.py)."""
-        territory = self.town.territory
+        territory = territory or self.town.territory
         async with open_work(self.database, Caller.system(territory)) as work:
             rows = await work.driver.fetch("SELECT round_id FROM round_waiting WHERE code = $1 ORDER BY round_id", territory)
         for row in rows:

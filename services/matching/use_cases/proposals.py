@@ -12,7 +12,7 @@ from kernel.work import Work
 from services.matching.domain.missions import Mission
 from services.matching.domain.needs import Need
 from services.matching.domain.offers import decide_contributor
-from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFits, WrongState
+from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFits, TooManyAtOnce, WrongState
 from services.matching.domain.shared import check_campaign
 from services.matching.domain.states import Deed, MissionState, NeedState, Step
 from services.matching.engine.assignment import Unserved, explain, propose
@@ -27,6 +27,8 @@ from services.matching.store.offers import list_candidates, lock_offer
 from services.matching.use_cases.candidates import find_best_offers, find_misses, look_around
 from services.matching.use_cases.needs import may_act_for
 
+# A round serves more of them better, fairer, and lets a person look first (docs/adr/0015).
+MOST_NEEDS_AT_ONCE = 200
 TRIED = 5  # best offers, before nothing fits: each may be changed by somebody while it is chosen
 
 
@@ -86,6 +88,11 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
     if campaign_id is not None:
         check_campaign(await find_campaign(work, campaign_id))
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
+    if len(needs) > MOST_NEEDS_AT_ONCE:
+        raise TooManyAtOnce(
+            f"{len(needs)} needs are open, more than the {MOST_NEEDS_AT_ONCE} that are proposed at once; ask for a round (POST /rounds).",
+            needs=len(needs),
+        )
     candidates = await list_candidates(work, lock=True)
     surroundings = await look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
