@@ -89,10 +89,9 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
         check_campaign(await find_campaign(work, campaign_id))
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
     if len(needs) > MOST_NEEDS_AT_ONCE:
-        raise TooManyAtOnce(
-            f"{len(needs)} needs are open, more than the {MOST_NEEDS_AT_ONCE} that are proposed at once; ask for a round (POST /rounds).",
-            needs=len(needs),
-        )
+        most = MOST_NEEDS_AT_ONCE
+        told = f"{len(needs)} needs are open, more than the {most} that are proposed at once; ask for a round (POST /rounds)."
+        raise TooManyAtOnce(told, needs=len(needs))
     candidates = await list_candidates(work, lock=True)
     surroundings = await look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
