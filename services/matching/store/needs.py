@@ -1,6 +1,6 @@
 """Needs as rows."""
 
-from dataclasses import asdict
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,8 +11,10 @@ from kernel.auth import Caller, Role
 from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.needs import Need, NeedFacts
-from services.matching.domain.shared import Skill
+from services.matching.domain.shared import Setting, Skill
 from services.matching.domain.states import EDITABLE_NEEDS, NEVER_SERVED, NeedState, Step
+from services.matching.domain.week import WeekPart
+from services.matching.store.facts import facts_values, point_from
 from services.matching.store.history import save_steps
 from services.matching.tables import campaign, mission, need, need_event
 
@@ -27,6 +29,12 @@ def need_from(row: Row[Any]) -> Need:
         ends_on=row.ends_on,
         commune=row.commune,
         remote=row.remote,
+        languages=tuple(row.languages),
+        week=tuple(WeekPart(part) for part in row.week),
+        setting=Setting(row.setting) if row.setting else None,
+        with_minors=row.with_minors,
+        charter_required=row.charter_required,
+        point=point_from(row),
     )
     return Need(
         row.id, row.ref, row.campaign_id, row.association_id, facts, NeedState(row.state), row.qualification_note, row.version
@@ -38,7 +46,7 @@ def _values(saved: Need) -> dict[str, Any]:
         "ref": saved.ref,
         "campaign_id": saved.campaign_id,
         "association_id": saved.association_id,
-        **asdict(saved.facts),
+        **facts_values(saved.facts),
         "state": saved.state,
         "qualification_note": saved.qualification_note,
         "version": saved.version,
@@ -103,18 +111,31 @@ def _has_mission(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 _IS_SERVED = _has_mission(mission.c.state.not_in(NEVER_SERVED))
 
 
-async def lock_unserved_needs(work: Work, *, campaign_id: UUID | None) -> list[Need]:
-    """Open needs of open campaigns without a live mission. Those that another transaction decides on are left out."""
-    query = (
+def _select_unserved() -> Select[Any]:
+    """Open needs of open campaigns without a live mission."""
+    return (
         select(need)
         .join(campaign, and_(campaign.c.territory == need.c.territory, campaign.c.id == need.c.campaign_id))
         .where(need.c.state == NeedState.OPEN, ~_IS_SERVED, campaign.c.opened, ~campaign.c.closed)
         .order_by(need.c.id)
-        .with_for_update(skip_locked=True, of=need)
     )
+
+
+async def lock_unserved_needs(work: Work, *, campaign_id: UUID | None) -> list[Need]:
+    """All of them, or those of one campaign. Those that another transaction decides on are left out."""
+    query = _select_unserved().with_for_update(skip_locked=True, of=need)
     if campaign_id is not None:
         query = query.where(need.c.campaign_id == campaign_id)
     return [need_from(row) for row in await work.connection.execute(query)]
+
+
+async def list_unserved_needs(work: Work, *, limit: int) -> list[Need]:
+    return [need_from(row) for row in await work.connection.execute(_select_unserved().limit(limit))]
+
+
+async def list_needs(work: Work, ids: Collection[UUID]) -> list[Need]:
+    rows = await work.connection.execute(select(need).where(need.c.id.in_(ids)).order_by(need.c.id))
+    return [need_from(row) for row in rows]
 
 
 async def lock_unfinished_needs(work: Work, *, campaign_id: UUID) -> list[Need]:
