@@ -33,16 +33,16 @@ def small_rounds(
     companies = [Company(f"c{n}", draw(amounts)) for n in range(draw(st.integers(0, 2)))]
     employers = st.sampled_from([None, *(company.id for company in companies)])
     people = [Volunteer(f"v{n}", draw(amounts), draw(employers)) for n in range(draw(st.integers(1, volunteers)))]
-    associations = [
-        Association(f"a{n}", draw(amounts) * 2, draw(st.none() | amounts)) for n in range(draw(st.integers(1, 3)))
-    ]
+    associations = [Association(f"a{n}", draw(amounts) * 2, draw(st.none() | amounts)) for n in range(draw(st.integers(1, 3)))]
     association = st.sampled_from([one.id for one in associations])
     rows = [
         NeedRow(f"n{n}", draw(association), draw(amounts), draw(st.sampled_from(slice_minutes)))
         for n in range(draw(st.integers(1, needs)))
     ]
     keys = draw(st.sets(st.tuples(st.sampled_from(rows), st.sampled_from(people)), min_size=1, max_size=12))
-    pairs = [Pair(need.id, who.id, draw(st.integers(0, 100))) for need, who in sorted(keys, key=lambda key: (key[0].id, key[1].id))]
+    pairs = [
+        Pair(need.id, who.id, draw(st.integers(0, 100))) for need, who in sorted(keys, key=lambda key: (key[0].id, key[1].id))
+    ]
     return build_round_input(companies=companies, volunteers=people, associations=associations, needs=rows, pairs=pairs)
 
 

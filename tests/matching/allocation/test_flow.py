@@ -86,7 +86,10 @@ class TestAllocateDivisible:
         free = allocate(data, RoundParameters(fairness=0))
         fair = allocate(data, RoundParameters(fairness=0.8))
         assert fair.figures.price_score is not None
-        assert fair.figures.price_score == pytest.approx(1 - fair.figures.score / max(1, free.figures.score)) or not free.figures.score
+        assert (
+            fair.figures.price_score == pytest.approx(1 - fair.figures.score / max(1, free.figures.score))
+            or not free.figures.score
+        )
         assert fair.figures.price_score >= 0
         assert fair.figures.gap == 0
 
@@ -103,7 +106,10 @@ class TestAllocateDivisible:
 
     def test_pinned_minutes_fill_the_first_slices(self) -> None:
         data = build_round_input(
-            volunteers=[Volunteer("v", 60)], associations=[Association("a", 60, 60)], needs=[NeedRow("n", "a", 60, 1)], pairs=[Pair("n", "v", 50)]
+            volunteers=[Volunteer("v", 60)],
+            associations=[Association("a", 60, 60)],
+            needs=[NeedRow("n", "a", 60, 1)],
+            pairs=[Pair("n", "v", 50)],
         )
         problem = replace(prepare(data), credit=np.array([20]), credit_spent=np.array([40]))
         tiers = build_fair_tiers(problem, permille=500, slices=3, highest_value=90)

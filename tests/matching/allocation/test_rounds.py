@@ -35,7 +35,14 @@ def make_round(**changes: Any) -> RoundInput:
         "volunteers": [Volunteer("u", 120, "c"), Volunteer("v", 120, "c"), Volunteer("w", 60)],
         "associations": [Association("a", 240), Association("b", 120)],
         "needs": [NeedRow("l", "a", 120), NeedRow("m", "a", 120), NeedRow("n", "b", 60)],
-        "pairs": [Pair("l", "u", 80), Pair("l", "v", 70), Pair("m", "u", 75), Pair("m", "v", 20), Pair("n", "w", 50), Pair("n", "v", 60)],
+        "pairs": [
+            Pair("l", "u", 80),
+            Pair("l", "v", 70),
+            Pair("m", "u", 75),
+            Pair("m", "v", 20),
+            Pair("n", "w", 50),
+            Pair("n", "v", 60),
+        ],
     }
     return build_round_input(**(rows | changes))
 
@@ -70,7 +77,9 @@ class TestReplay:
         assert allocate(other).inputs_digest != allocate(make_round()).inputs_digest
 
     def test_the_digest_tells_other_parameters(self) -> None:
-        digests = {allocate(make_round(), RoundParameters(**changes)).inputs_digest for changes in ({}, {"seed": "x"}, {"fairness": 0.1})}
+        digests = {
+            allocate(make_round(), RoundParameters(**changes)).inputs_digest for changes in ({}, {"seed": "x"}, {"fairness": 0.1})
+        }
         assert len(digests) == 3
 
 

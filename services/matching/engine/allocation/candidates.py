@@ -46,7 +46,8 @@ def find_candidates(
 ) -> ScoredPairs:
     """Scored pairs, sorted by chunk. `need_draws`, `offer_draws`: `canonical.draw_ids` of the rows."""
     limits = limits or CandidateLimits()
-    index = build_index(market.supply, market.places, market.demand.place, skill_count=len(market.near_percents))
+    skills = len(market.near_percents)
+    index = build_index(market.supply, market.places, market.demand.place, draws=offer_draws, skill_count=skills)
     order = np.argsort(need_draws, kind="stable")
     choices = np.zeros(len(market.supply), dtype=np.int32)
     found = []

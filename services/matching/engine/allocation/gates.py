@@ -13,7 +13,11 @@ from services.matching.engine.weights import Weights
 
 @dataclass(frozen=True)
 class Market:
-    """All that pairs are judged by. `near_percents[wanted, offered]`: 0 where a skill cannot stand in for another."""
+    """All that pairs are judged by.
+
+    `near_percents[wanted, offered]`: as `Referential.near_percents`, 0 where a skill cannot stand in for another and below the
+    weights' `near_from_percent`.
+    """
 
     demand: Demand
     supply: Supply
