@@ -9,6 +9,7 @@ the flow has whom to choose from. Needs come in the order of their draws: the sa
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -19,6 +20,10 @@ from services.matching.engine.allocation.gates import Market, ScoredPairs, judge
 from services.matching.engine.allocation.index import OfferIndex, build_index, number_two
 from services.matching.engine.allocation.model import Ints
 from services.matching.engine.allocation.stretches import Stretches, find_reach
+
+_AT_ONCE = (
+    2  # chunks, in threads: numpy lets go of the interpreter. Fixed, because chunks at once do not see each other's choices
+)
 
 
 @dataclass(frozen=True)
@@ -50,16 +55,21 @@ def find_candidates(
     index = build_index(market.supply, market.places, market.demand.place, draws=offer_draws, skill_count=skills)
     order = np.argsort(need_draws, kind="stable")
     choices = np.zeros(len(market.supply), dtype=np.int32)
-    found = []
-    for start in range(0, len(order), limits.chunk):
-        on_progress(start, len(order))
-        needs = order[start : start + limits.chunk]
+    chunks = [order[start : start + limits.chunk] for start in range(0, len(order), limits.chunk)]
+
+    def find(needs: Ints) -> ScoredPairs:
         row, offer = _look_up(index, market, needs, need_draws[needs], limits)
         scored = judge_pairs(market, needs[row].astype(np.int32), offer)
-        draw = draw_pairs(need_draws[scored.need], offer_draws[scored.offer])
-        kept = _choose(scored, draw, choices, limits)
-        np.add.at(choices, kept.offer, 1)
-        found.append(kept)
+        return _choose(scored, draw_pairs(need_draws[scored.need], offer_draws[scored.offer]), choices, limits)
+
+    found: list[ScoredPairs] = []
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        for start in range(0, len(chunks), _AT_ONCE):
+            on_progress(start * limits.chunk, len(order))
+            together = list(threads.map(find, chunks[start : start + _AT_ONCE]))
+            for part in together:
+                np.add.at(choices, part.offer, 1)
+            found += together
     return ScoredPairs(
         np.concatenate([part.need for part in found]),
         np.concatenate([part.offer for part in found]),
@@ -102,9 +112,10 @@ def _look_up(index: OfferIndex, market: Market, needs: Ints, draws: Draws, limit
                 near.add(skill, poor)
         more_rows, more_offers = near.draw(np.maximum(missing, 0))
         rows, offers = np.concatenate([rows, more_rows]), np.concatenate([offers, more_offers])
-    key = np.sort(rows.astype(np.int64) * len(market.supply) + offers)
+    # By offer, not by need: what is read of offers is then read in the order of memory.
+    key = np.sort(offers.astype(np.int64) * len(needs) + rows)
     key = key[np.concatenate([[True], key[1:] != key[:-1]])] if len(key) else key
-    row, offer = np.divmod(key, len(market.supply))
+    offer, row = np.divmod(key, len(needs))
     return row, offer.astype(np.int32)
 
 
