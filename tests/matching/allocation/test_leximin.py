@@ -19,7 +19,7 @@ from services.matching.engine.allocation.model import (
 )
 from services.matching.engine.allocation.problem import Problem
 from services.matching.engine.allocation.rounds import allocate
-from tests.matching.allocation.rounds import prepare, small_rounds
+from tests.matching.allocation.rounds import frugal, prepare, small_rounds
 
 
 def leximin_by_linear_programs(problem: Problem) -> list[float]:
@@ -73,6 +73,7 @@ def _optimum(problem: Problem, fixed: dict[int, float], wants: list[int], goal: 
 
 
 class TestSolveLeximin:
+    @frugal
     @given(small_rounds())
     def test_agrees_with_linear_programs(self, data: RoundInput) -> None:
         problem = prepare(data)
@@ -105,6 +106,7 @@ class TestSolveLeximin:
         )
         assert [share.served_minutes for share in allocate(data, RoundParameters(fairness=1)).shares] == [10, 20]
 
+    @frugal
     @given(small_rounds())
     def test_serves_as_many_minutes_as_can_flow(self, data: RoundInput) -> None:
         free = allocate(data, RoundParameters(fairness=0, served_points=1_000))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.matching.domain.needs import Unmet
@@ -22,6 +22,7 @@ from services.matching.engine.places import measure_metres
 from services.matching.engine.score import Measures, score_parts
 from services.matching.engine.weights import DEFAULT_WEIGHTS, Weights
 from tests.builders.matching import make_candidate, make_need, make_referential, make_surroundings
+from tests.matching.allocation.rounds import frugal
 from tests.matching.test_score import some_measures, some_weights
 
 CODES = [f"s{number}" for number in range(6)]
@@ -47,6 +48,7 @@ def as_arrays(measures: list[Measures]) -> PairMeasures:
 
 
 class TestScorePairs:
+    @frugal
     @given(st.lists(some_measures(), min_size=1, max_size=20), some_weights())
     def test_equals_the_scalar_score(self, measures: list[Measures], weights: Weights) -> None:
         scores = [sum(part.points for part in score_parts(one, weights)) for one in measures]
@@ -57,6 +59,7 @@ skill_lists = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3)), min_size
 
 
 class TestCompareSkills:
+    @frugal
     @given(skill_lists, skill_lists)
     def test_equals_the_scalar_comparison(self, wanted: list[tuple[int, int]], offered: list[tuple[int, int]]) -> None:
         one = compare_one(_skills(wanted), _skills(offered), REFERENTIAL, near_from_percent=30)
@@ -65,6 +68,7 @@ class TestCompareSkills:
 
 
 class TestMaskDays:
+    @frugal
     @given(st.dates(date(2026, 1, 1), date(2027, 1, 1)), st.integers(-2, 9))
     def test_equals_the_scalar_mask(self, first: date, days: int) -> None:
         last = first + timedelta(days=days)
@@ -72,6 +76,7 @@ class TestMaskDays:
 
 
 class TestMeasureMetres:
+    @frugal
     @given(st.floats(-60, 60), st.floats(-179, 179), st.floats(-60, 60), st.floats(-179, 179))
     def test_is_the_scalar_distance_to_the_metre(self, north: float, east: float, other_north: float, other_east: float) -> None:
         places = Places(np.array([north, other_north]), np.array([east, other_east]))
@@ -99,7 +104,7 @@ def sides(draw: st.DrawFn) -> dict[str, Any]:
 
 
 class TestJudgePairs:
-    @settings(max_examples=60)
+    @frugal
     @given(st.lists(sides(), min_size=1, max_size=4), st.lists(sides(), min_size=1, max_size=6), st.data())
     def test_passes_and_scores_what_the_scalar_engine_does(
         self, asked: list[dict[str, Any]], given_: list[dict[str, Any]], data: st.DataObject
