@@ -147,6 +147,16 @@ class TestStop:
             )
         assert phases == ["check"]
 
+    def test_a_child_process_tells_how_far_it_is(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        listening, telling = context.Pipe(duplex=False)
+        child = context.Process(target=run_round, args=(make_round(), RoundParameters(), telling))
+        child.start()
+        assert listening.poll(100)
+        assert listening.recv() == ("check", 0, 0)
+        child.kill()
+        child.join()
+
     def test_progress_names_the_phases(self) -> None:
         phases: list[str] = []
         allocate(make_round(), on_progress=lambda phase, done, total: phases.append(phase))
