@@ -16,6 +16,7 @@ from services.matching.engine.allocation.model import (
     Company,
     Exclusion,
     Hurdle,
+    Method,
     NeedRow,
     Pair,
     Pin,
@@ -239,3 +240,7 @@ class TestCheckRoundInput:
     def test_refuses_parameters_out_of_range(self, changes: dict[str, Any]) -> None:
         with pytest.raises(BadRoundInput, match=next(iter(changes))):
             allocate(make_round(), RoundParameters(**changes))
+
+    def test_refuses_to_cut_needs_that_take_no_part(self) -> None:
+        with pytest.raises(BadRoundInput, match="some needs take no part"):
+            allocate(make_round(), RoundParameters(method=Method.FLOW))

@@ -18,8 +18,8 @@ Ints = npt.NDArray[Any]
 """A one-dimensional array of integers of any width."""
 
 NO_COMPANY = -1
-MAXIMUM_POINTS = 1_000_000
-MAXIMUM_MINUTES = 10_000_000_000  # of a whole round; costs then stay in 63 bits
+MAXIMUM_POINTS = 100_000
+MAXIMUM_MINUTES = 1_000_000_000  # of a whole round; costs then stay in 63 bits at any slider
 
 
 @dataclass(frozen=True)

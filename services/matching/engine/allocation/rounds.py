@@ -16,7 +16,7 @@ from services.matching.engine.allocation import slots
 from services.matching.engine.allocation.accounts import list_proposals, list_shares, list_unserved
 from services.matching.engine.allocation.canonical import digest_inputs, digest_proposals
 from services.matching.engine.allocation.checks import check_parameters
-from services.matching.engine.allocation.faults import RoundStopped
+from services.matching.engine.allocation.faults import BadRoundInput, RoundStopped
 from services.matching.engine.allocation.leximin import Leximin, find_best_worst_fill, solve_leximin
 from services.matching.engine.allocation.model import (
     AssociationShare,
@@ -143,6 +143,9 @@ def run_round(data: RoundInput, parameters: RoundParameters, progress: Connectio
 
 
 def choose_method(problem: Problem, parameters: RoundParameters) -> Method:
+    """Raises BadRoundInput where the flow alone is asked for and would cut needs that must not be cut."""
+    if parameters.method is Method.FLOW and not problem.is_divisible:
+        raise BadRoundInput("method is flow, but some needs take no part; use auto, slots or repair, or set their slice to 1")
     if parameters.method is not Method.AUTO:
         return parameters.method
     if problem.is_divisible:
