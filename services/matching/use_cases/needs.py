@@ -26,6 +26,7 @@ from services.matching.store.known import find_campaign, is_active_actor, lock_n
 from services.matching.store.missions import has_live_or_served_mission, lock_proposed_missions
 from services.matching.store.needs import insert_need, lock_need, lock_need_by_ref, save_need
 from services.matching.use_cases.ending import cancel_proposal
+from services.matching.use_cases.facts import complete_facts
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ async def write_need(work: Work, wish: NeedToWrite, *, ref: str | None = None) -
     work.caller.require_actor(association_id)
     check_need_facts(wish.facts)
     check_not_closed(await find_campaign(work, wish.campaign_id))
-    need = Need(new_id(), ref, wish.campaign_id, association_id, wish.facts)
+    need = Need(new_id(), ref, wish.campaign_id, association_id, await complete_facts(work, wish.facts))
     await insert_need(work, need, Step(None, NeedState.DRAFT, Deed.CREATE, work.caller.identity))
     return need
 
@@ -68,6 +69,7 @@ async def put_need(work: Work, ref: str, wish: NeedToWrite) -> tuple[Need, Outco
     need = await lock_need_by_ref(work, ref)
     if need is None:
         return await write_need(work, wish, ref=ref), Outcome.CREATED
+    wish = replace(wish, facts=await complete_facts(work, wish.facts))
     association_id = wish.association_id or need.association_id
     if (need.campaign_id, need.association_id, need.facts) == (wish.campaign_id, association_id, wish.facts):
         return need, Outcome.UNCHANGED
@@ -85,6 +87,7 @@ async def put_need(work: Work, ref: str, wish: NeedToWrite) -> tuple[Need, Outco
 
 async def _change(work: Work, need: Need, facts: NeedFacts) -> Need:
     check_need_facts(facts)
+    facts = await complete_facts(work, facts)
     edited = decide_need_edit(need, facts, busy=await has_live_or_served_mission(work, need.id))
     await save_need(work, edited)
     return edited

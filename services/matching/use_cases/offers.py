@@ -24,6 +24,7 @@ from services.matching.store.known import is_active_member, lock_name
 from services.matching.store.missions import lock_proposed_missions
 from services.matching.store.offers import count_promised_minutes, insert_offer, lock_offer, lock_offer_by_ref, save_offer
 from services.matching.use_cases.ending import cancel_proposal
+from services.matching.use_cases.facts import check_town_facts, complete_facts
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ async def write_offer(work: Work, wish: OfferToWrite, *, ref: str | None = None)
         raise BadInput.at("/volunteer_id", "say which member offers; your token is no member's")
     work.caller.require_member(volunteer_id)
     check_offer_facts(wish.facts)
-    offer = Offer(new_id(), ref, volunteer_id, wish.facts)
+    check_town_facts(work, vars(wish.facts))
+    offer = Offer(new_id(), ref, volunteer_id, await complete_facts(work, wish.facts))
     await insert_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
     return offer
 
@@ -50,6 +52,7 @@ async def edit_offer(work: Work, offer_id: UUID, changes: dict[str, object], *, 
     offer = await lock_offer(work, offer_id)
     work.caller.require_member(offer.volunteer_id)
     check_version(offer.version, version)
+    check_town_facts(work, changes)
     return await _change(work, offer, replace(offer.facts, **changes))  # type: ignore[arg-type]
 
 
@@ -59,6 +62,7 @@ async def put_offer(work: Work, ref: str, wish: OfferToWrite) -> tuple[Offer, Ou
     offer = await lock_offer_by_ref(work, ref)
     if offer is None:
         return await write_offer(work, wish, ref=ref), Outcome.CREATED
+    wish = replace(wish, facts=await complete_facts(work, wish.facts))
     volunteer_id = wish.volunteer_id or offer.volunteer_id
     if (offer.volunteer_id, offer.facts) == (volunteer_id, wish.facts):
         return offer, Outcome.UNCHANGED
@@ -75,6 +79,7 @@ async def put_offer(work: Work, ref: str, wish: OfferToWrite) -> tuple[Offer, Ou
 
 async def _change(work: Work, offer: Offer, facts: OfferFacts) -> Offer:
     check_offer_facts(facts)
+    facts = await complete_facts(work, facts)
     edited = decide_offer_edit(offer, facts, promised_minutes=await count_promised_minutes(work, offer.id))
     await save_offer(work, edited)
     return edited
