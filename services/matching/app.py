@@ -8,9 +8,16 @@ from services.matching.handlers import handlers
 from services.matching.jobs import expire_everywhere
 from services.matching.routes import routers
 from services.matching.settings import Settings
+from services.matching.use_cases.suggestions import Suggester
 
 
 def make_service(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     expiry = Job("matching-expiry", settings.expiry_poll_seconds, expire_everywhere)
-    return make_service_app("matching", settings, routers=routers, handlers=handlers, jobs=[expiry])
+
+    def prepare(app: FastAPI) -> None:
+        app.state.suggester = Suggester(
+            app.state.database, threads=settings.suggestion_threads, most_waiting=settings.most_waiting_suggestions
+        )
+
+    return make_service_app("matching", settings, routers=routers, handlers=handlers, jobs=[expiry], prepare=prepare)

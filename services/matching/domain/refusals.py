@@ -49,3 +49,7 @@ class AgreedMinutesExceeded(Refused):
 
 class NothingWorked(Refused):
     code, title = "nothing-worked", "No minutes were entered"
+
+
+class SkillWordTaken(Refused):
+    code, title = "skill-word-taken", "These words name a skill already"

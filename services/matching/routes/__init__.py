@@ -1,5 +1,5 @@
 """The routes of matching, by what they are about."""
 
-from services.matching.routes import missions, needs, offers, proposals
+from services.matching.routes import missions, needs, offers, own_skills, proposals, skills, suggestions
 
-routers = [needs.router, offers.router, proposals.router, missions.router]
+routers = [needs.router, offers.router, proposals.router, missions.router, skills.router, suggestions.router, own_skills.router]

@@ -21,7 +21,6 @@ from services.matching.engine.assignment import Unserved, explain, propose, rank
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.reasons import describe_obstacle, explain_parts, list_reasons
-from services.matching.engine.referential import load_referential
 from services.matching.engine.surroundings import Surroundings
 from services.matching.store.between import count_worked_together, list_turned_down, measure_unmet
 from services.matching.store.known import find_campaign, list_panels, lock_name
@@ -31,6 +30,7 @@ from services.matching.store.offers import list_candidates, lock_offer
 from services.matching.store.weights import get_weights
 from services.matching.use_cases.facts import known_communes
 from services.matching.use_cases.needs import may_act_for
+from services.matching.use_cases.vocabulary import get_vocabulary
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ async def _look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
         panels=await list_panels(work, campaign_ids),
         worked_together=await count_worked_together(work, association_ids={need.association_id for need in needs}),
         unmet=await measure_unmet(work, campaign_ids=campaign_ids),
-        referential=load_referential(),
+        referential=(await get_vocabulary(work)).referential,
         weights=in_force.weights,
         weights_version=in_force.version,
     )

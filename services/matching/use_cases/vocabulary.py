@@ -1,0 +1,34 @@
+"""The skills as a territory sees them, and what its officers add to them."""
+
+from collections import OrderedDict
+from functools import lru_cache
+from uuid import UUID
+
+from kernel.work import Work
+from services.matching.engine.referential import load_referential
+from services.matching.engine.vocabulary import Vocabulary
+from services.matching.store.vocabulary import get_revision, list_local_skills, list_words
+
+_MOST_KEPT = 64
+# By the mark of their last change: one that was never committed is never looked up again.
+_kept: OrderedDict[UUID, Vocabulary] = OrderedDict()
+
+
+@lru_cache(maxsize=1)
+def _bare() -> Vocabulary:
+    """Of the territories that have added nothing."""
+    return Vocabulary(load_referential())
+
+
+async def get_vocabulary(work: Work) -> Vocabulary:
+    """The referential with the territory's additions; built anew after each of them, else one short query."""
+    revision, mark = await get_revision(work)
+    if mark is None:
+        return _bare()
+    if mark not in _kept:
+        words, skills = await list_words(work), await list_local_skills(work)
+        _kept[mark] = Vocabulary(load_referential(), tuple(words), tuple(skills), revision)
+        while len(_kept) > _MOST_KEPT:
+            _kept.popitem(last=False)
+    _kept.move_to_end(mark)
+    return _kept[mark]
