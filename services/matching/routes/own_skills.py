@@ -39,7 +39,7 @@ from services.matching.tables import local_skill_event
 from services.matching.tables import skill_word as word_table
 from services.matching.use_cases import own_skills as use_cases
 from services.matching.use_cases.own_skills import SkillToPropose
-from services.matching.use_cases.vocabulary import get_vocabulary
+from services.matching.use_cases.vocabulary import get_vocabulary, read_vocabulary
 
 router = make_router("skills")
 READERS = (*TOWN, Role.AUDITOR)
@@ -51,7 +51,7 @@ OfState = Annotated[OwnState | None, Query()]
 async def add_synonym(work: InWork, code: Code, body: SynonymBody) -> SynonymOut:
     """Add words that name a skill in this territory, for labels and suggestions from now on."""
     word = await use_cases.add_synonym(work, code, body.phrase, reason=body.reason)
-    return SynonymOut.of(word, await get_vocabulary(work))
+    return SynonymOut.of(word, await read_vocabulary(work))
 
 
 @router.get("/skills/{code}/synonyms", **allow("matching:read", *READERS))
@@ -84,7 +84,7 @@ async def _list_synonyms(work: Work, page: OnePage, *, code: str | None, state: 
 async def withdraw_synonym(work: InWork, code: Code, synonym_id: UUID, body: ReasonBody) -> SynonymOut:
     """Withdraw words that this territory added. Skills that people have confirmed by them stay."""
     word = await use_cases.withdraw_synonym(work, code, synonym_id, reason=body.reason)
-    return SynonymOut.of(word, await get_vocabulary(work))
+    return SynonymOut.of(word, await read_vocabulary(work))
 
 
 @router.post("/skill-proposals", status_code=201, **allow("matching:write", *TOWN))
@@ -147,4 +147,4 @@ async def withdraw_skill_proposal(work: InWork, code: Code, body: ReasonBody, re
 
 async def _answer(work: Work, response: Response, skill: LocalSkill) -> SkillProposalOut:
     set_etag(response, skill.version)
-    return SkillProposalOut.of(skill, await get_vocabulary(work))
+    return SkillProposalOut.of(skill, await read_vocabulary(work))

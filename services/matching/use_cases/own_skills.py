@@ -26,7 +26,7 @@ from services.matching.engine.skills import normalise_label
 from services.matching.engine.text.words import STOPWORDS
 from services.matching.engine.vocabulary import Naming, Vocabulary, make_slug
 from services.matching.store import vocabulary as store
-from services.matching.use_cases.vocabulary import get_vocabulary
+from services.matching.use_cases.vocabulary import read_vocabulary
 
 _KIND_WORDS = {"code": "the code", "name": "the name", "english_name": "the English name", "synonym": "a synonym"}
 
@@ -43,7 +43,7 @@ class SkillToPropose:
 async def add_synonym(work: Work, code: str, phrase: str, *, reason: str) -> SkillWord:
     """From now on these words name this skill here. Refused with what they name already."""
     await store.take_turn(work)
-    vocabulary = await get_vocabulary(work)
+    vocabulary = await read_vocabulary(work)
     if code not in vocabulary.referential.skills:
         raise NotFound(f"There is no skill {code} here; GET /skills?q=… finds one by its words.")
     _check_words(vocabulary, [("/phrase", phrase)])
@@ -69,7 +69,7 @@ async def withdraw_synonym(work: Work, code: str, id: UUID, *, reason: str) -> S
 async def propose_skill(work: Work, wish: SkillToPropose) -> LocalSkill:
     """A skill of this territory's own, usable at once."""
     await store.take_turn(work)
-    vocabulary = await get_vocabulary(work)
+    vocabulary = await read_vocabulary(work)
     _check_facts(vocabulary, wish.facts)
     names = list(_list_names(wish.facts))
     _check_words(vocabulary, [*names, *((f"/synonyms/{place}", phrase) for place, phrase in enumerate(wish.synonyms))])
@@ -97,7 +97,7 @@ async def edit_local_skill(work: Work, code: str, changes: dict[str, object], *,
     skill = await store.get_local_skill(work, code, lock=True)
     check_version(skill.version, version)
     facts = replace(skill.facts, **changes)  # type: ignore[arg-type]
-    vocabulary = await get_vocabulary(work)
+    vocabulary = await read_vocabulary(work)
     _check_facts(vocabulary, facts, code=code)
     edited, step = decide_skill_edit(skill, facts, who=work.caller.identity, reason=reason)
     await store.save_local_skill(work, edited, step)

@@ -21,14 +21,22 @@ def _bare() -> Vocabulary:
 
 
 async def get_vocabulary(work: Work) -> Vocabulary:
-    """The referential with the territory's additions; built anew after each of them, else one short query."""
-    revision, mark = await get_revision(work)
+    """The referential with the territory's additions; built anew after each of them, else one short query.
+
+    Not for what adds to it: a copy made half-way would be kept under the mark that is about to be committed.
+    """
+    _, mark = await get_revision(work)
     if mark is None:
         return _bare()
     if mark not in _kept:
-        words, skills = await list_words(work), await list_local_skills(work)
-        _kept[mark] = Vocabulary(load_referential(), tuple(words), tuple(skills), revision)
+        _kept[mark] = await read_vocabulary(work)
         while len(_kept) > _MOST_KEPT:
             _kept.popitem(last=False)
     _kept.move_to_end(mark)
     return _kept[mark]
+
+
+async def read_vocabulary(work: Work) -> Vocabulary:
+    """The same as it stands at this moment of the transaction."""
+    revision, _ = await get_revision(work)
+    return Vocabulary(load_referential(), tuple(await list_words(work)), tuple(await list_local_skills(work)), revision)
