@@ -7,11 +7,14 @@ same words for something else, the release holds: the territory's word is then l
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from services.matching.domain.vocabulary import LocalSkill, SkillWord, WordKind
 from services.matching.engine.referential import Referential, ReferentialSkill
 from services.matching.engine.skills import normalise_label
-from services.matching.engine.vocabulary_search import SkillSearch
+
+if TYPE_CHECKING:
+    from services.matching.engine.vocabulary_search import SkillSearch
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,10 @@ class Vocabulary:
         return Referential(self.version, self.base.groups, skills)
 
     @cached_property
-    def index(self) -> SkillSearch:
+    def index(self) -> "SkillSearch":
+        """To find skills by words. The first one of a process takes seconds: ask for it in a thread."""
+        from services.matching.engine.vocabulary_search import SkillSearch  # noqa: PLC0415  (stemmers of all languages come along)
+
         return SkillSearch(self.referential)
 
     @cached_property

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from services.matching.engine.referential import Referential, ReferentialSkill
 from services.matching.engine.skills import normalise_label
-from services.matching.engine.text.words import stems
+from services.matching.engine.text.words import STOPWORDS, stems
 
 # Where the words stand, and what that is worth.
 NAME, LABEL, MENTION, EXACT = 8, 4, 1, 100
 
 
 class SkillSearch:
-    """A referential's skills by their words; made once, for it reads them all (a tenth of a second)."""
+    """A referential's skills by their words; made once, for it reads them all."""
 
     def __init__(self, referential: Referential) -> None:
         self._referential = referential
@@ -49,3 +49,9 @@ def _score(bags: Bags, wanted: list[str]) -> int:
 
 def _holds(bag: frozenset[str], word: str) -> bool:
     return word in bag or (len(word) > 2 and any(known.startswith(word) for known in bag))
+
+
+def says_nothing(phrase: str) -> bool:
+    """Whether a phrase has no word that could name a skill."""
+    words = normalise_label(phrase).split()
+    return all(word in STOPWORDS or not any(letter.isalnum() for letter in word) for word in words)

@@ -3,6 +3,7 @@
 What is added counts from the commit on, for labels and for suggestions; what people have confirmed stays as it is.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
@@ -23,7 +24,6 @@ from services.matching.domain.vocabulary import (
     start_own,
 )
 from services.matching.engine.skills import normalise_label
-from services.matching.engine.text.words import STOPWORDS
 from services.matching.engine.vocabulary import Naming, Vocabulary, make_slug
 from services.matching.store import vocabulary as store
 from services.matching.use_cases.vocabulary import read_vocabulary
@@ -46,7 +46,7 @@ async def add_synonym(work: Work, code: str, phrase: str, *, reason: str) -> Ski
     vocabulary = await read_vocabulary(work)
     if code not in vocabulary.referential.skills:
         raise NotFound(f"There is no skill {code} here; GET /skills?q=… finds one by its words.")
-    _check_words(vocabulary, [("/phrase", phrase)])
+    await _check_words(vocabulary, [("/phrase", phrase)])
     if friend := vocabulary.find_false_friend(code, phrase):
         raise SkillWordTaken(
             f"“{friend}” is a false friend of {code} in the referential: it sounds like the skill and means something else.",
@@ -72,7 +72,7 @@ async def propose_skill(work: Work, wish: SkillToPropose) -> LocalSkill:
     vocabulary = await read_vocabulary(work)
     _check_facts(vocabulary, wish.facts)
     names = list(_list_names(wish.facts))
-    _check_words(vocabulary, [*names, *((f"/synonyms/{place}", phrase) for place, phrase in enumerate(wish.synonyms))])
+    await _check_words(vocabulary, [*names, *((f"/synonyms/{place}", phrase) for place, phrase in enumerate(wish.synonyms))])
     skill = LocalSkill(
         id=new_id(),
         code=await _find_free_code(work, vocabulary, wish.facts.name_fr),
@@ -125,7 +125,7 @@ async def _rename(work: Work, vocabulary: Vocabulary, skill: LocalSkill, *, reas
         if normalised not in wanted:
             await store.save_word(work, *decide_word_withdrawal(word, who=work.caller.identity, reason=reason))
     fresh = {normalised: named for normalised, named in wanted.items() if normalised not in kept}
-    _check_words(vocabulary, list(fresh.values()))
+    await _check_words(vocabulary, list(fresh.values()))
     for pointer, phrase in fresh.values():
         kind = WordKind.NAME if pointer == "/name_fr" else WordKind.ENGLISH_NAME
         await store.insert_word(work, _make_word(work, skill.code, phrase, kind=kind, reason=reason), step)
@@ -166,10 +166,12 @@ def _check_facts(vocabulary: Vocabulary, facts: LocalSkillFacts, *, code: str | 
             raise BadInput.at(f"/near/{near}", "is no other skill here; GET /skills?q=… finds its code, or leave it out")
 
 
-def _check_words(vocabulary: Vocabulary, phrases: Sequence[tuple[str, str]]) -> None:
+async def _check_words(vocabulary: Vocabulary, phrases: Sequence[tuple[str, str]]) -> None:
     """Refuse words that say nothing, that stand twice, or that name a skill already; `phrases`: with their pointers."""
-    faults = [FieldError(pointer, "says nothing alone; give words that name the skill") for pointer, phrase in phrases
-              if _says_nothing(phrase)]  # fmt: skip
+    faults = [
+        FieldError(pointer, "says nothing alone; give words that name the skill")
+        for pointer in await asyncio.to_thread(_find_empty, phrases)
+    ]
     seen: dict[str, str] = {}
     for pointer, phrase in phrases:
         first = seen.setdefault(normalise_label(phrase), pointer)
@@ -182,9 +184,10 @@ def _check_words(vocabulary: Vocabulary, phrases: Sequence[tuple[str, str]]) -> 
         raise _taken(clashes)
 
 
-def _says_nothing(phrase: str) -> bool:
-    words = normalise_label(phrase).split()
-    return all(word in STOPWORDS or not any(letter.isalnum() for letter in word) for word in words)
+def _find_empty(phrases: Sequence[tuple[str, str]]) -> list[str]:
+    from services.matching.engine.vocabulary_search import says_nothing  # noqa: PLC0415  (as in Vocabulary.index)
+
+    return [pointer for pointer, phrase in phrases if says_nothing(phrase)]
 
 
 def _taken(clashes: Sequence[tuple[str, Naming]]) -> SkillWordTaken:

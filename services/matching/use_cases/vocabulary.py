@@ -1,5 +1,6 @@
 """The skills as a territory sees them, and what its officers add to them."""
 
+import asyncio
 from collections import OrderedDict
 from functools import lru_cache
 from uuid import UUID
@@ -15,9 +16,14 @@ _kept: OrderedDict[UUID, Vocabulary] = OrderedDict()
 
 
 @lru_cache(maxsize=1)
-def _bare() -> Vocabulary:
+def _load_bare() -> Vocabulary:
     """Of the territories that have added nothing."""
     return Vocabulary(load_referential())
+
+
+async def _read_bare() -> Vocabulary:
+    """The first one of a process reads all files, in a thread: that takes most of a second."""
+    return _load_bare() if _load_bare.cache_info().currsize else await asyncio.to_thread(_load_bare)
 
 
 async def get_vocabulary(work: Work) -> Vocabulary:
@@ -27,7 +33,7 @@ async def get_vocabulary(work: Work) -> Vocabulary:
     """
     _, mark = await get_revision(work)
     if mark is None:
-        return _bare()
+        return await _read_bare()
     if mark not in _kept:
         _kept[mark] = await read_vocabulary(work)
         while len(_kept) > _MOST_KEPT:
@@ -39,4 +45,5 @@ async def get_vocabulary(work: Work) -> Vocabulary:
 async def read_vocabulary(work: Work) -> Vocabulary:
     """The same as it stands at this moment of the transaction."""
     revision, _ = await get_revision(work)
-    return Vocabulary(load_referential(), tuple(await list_words(work)), tuple(await list_local_skills(work)), revision)
+    base = (await _read_bare()).base
+    return Vocabulary(base, tuple(await list_words(work)), tuple(await list_local_skills(work)), revision)
