@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from kernel.jobs import Job
 from kernel.web import make_service_app
 from services.matching.handlers import handlers
-from services.matching.jobs import expire_everywhere
+from services.matching.jobs import expire_everywhere, refresh_everywhere
 from services.matching.routes import routers
 from services.matching.settings import Settings
 from services.matching.use_cases.suggestions import Suggester
@@ -14,10 +14,11 @@ from services.matching.use_cases.suggestions import Suggester
 def make_service(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     expiry = Job("matching-expiry", settings.expiry_poll_seconds, expire_everywhere)
+    refresh = Job("matching-refresh", settings.refresh_poll_seconds, refresh_everywhere)
 
     def prepare(app: FastAPI) -> None:
         app.state.suggester = Suggester(
             app.state.database, threads=settings.suggestion_threads, most_waiting=settings.most_waiting_suggestions
         )
 
-    return make_service_app("matching", settings, routers=routers, handlers=handlers, jobs=[expiry], prepare=prepare)
+    return make_service_app("matching", settings, routers=routers, handlers=handlers, jobs=[expiry, refresh], prepare=prepare)

@@ -1,14 +1,19 @@
 """Labels that named no skill when they were written, counted over needs and offers."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, column, func, literal_column, select, true
+from sqlalchemy import ColumnElement, Select, Table, column, false, func, literal_column, or_, select, true
 from sqlalchemy.dialects.postgresql import JSONB
 
 from kernel.work import Work
+from services.matching.domain.needs import Need
+from services.matching.domain.offers import Offer
+from services.matching.domain.states import NeedState, OfferState
+from services.matching.store.needs import need_from
+from services.matching.store.offers import offer_from
 from services.matching.tables import need, offer
 
 # Letter for letter the predicate of the partial indexes of migration 0006.
@@ -45,3 +50,19 @@ def _select_uncoded(table: Table) -> Select[Any]:
         .order_by(func.count().desc(), label)
         .limit(MOST_LABELS)
     )
+
+
+async def lock_needs_with_labels(work: Work, labels: Collection[str], *, limit: int) -> list[Need]:
+    """Open needs of which one of these labels names no skill that is written with it."""
+    query = _select_with_labels(need, labels).where(need.c.state == NeedState.OPEN).order_by(need.c.id).limit(limit)
+    return [need_from(row) for row in await work.connection.execute(query.with_for_update())]
+
+
+async def lock_offers_with_labels(work: Work, labels: Collection[str], *, limit: int) -> list[Offer]:
+    query = _select_with_labels(offer, labels).where(offer.c.state == OfferState.OPEN).order_by(offer.c.id).limit(limit)
+    return [offer_from(row) for row in await work.connection.execute(query.with_for_update())]
+
+
+def _select_with_labels(table: Table, labels: Collection[str]) -> Select[Any]:
+    has_one = or_(false(), *(table.c.skills.contains([{"label": label}]) for label in labels))
+    return select(table).where(func.jsonb_path_exists(table.c.skills, _UNCODED), has_one)

@@ -22,9 +22,10 @@ from services.matching.domain.shared import Outcome, SkillSource
 from services.matching.domain.states import Deed, OfferState, Step
 from services.matching.store.known import is_active_member, lock_name
 from services.matching.store.missions import lock_proposed_missions
-from services.matching.store.offers import count_promised_minutes, insert_offer, lock_offer, lock_offer_by_ref, save_offer
+from services.matching.store.offers import count_promised_minutes, lock_offer, lock_offer_by_ref
 from services.matching.use_cases.ending import cancel_proposal
 from services.matching.use_cases.facts import check_town_facts, complete_facts
+from services.matching.use_cases.searching import add_offer, write_offer_back
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ async def write_offer(
     check_offer_facts(wish.facts)
     check_town_facts(work, vars(wish.facts))
     offer = Offer(new_id(), ref, volunteer_id, await complete_facts(work, wish.facts, source=source))
-    await insert_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
+    await add_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
     return offer
 
 
@@ -84,7 +85,7 @@ async def _change(work: Work, offer: Offer, facts: OfferFacts) -> Offer:
     check_offer_facts(facts)
     facts = await complete_facts(work, facts, before=offer.facts.skills)
     edited = decide_offer_edit(offer, facts, promised_minutes=await count_promised_minutes(work, offer.id))
-    await save_offer(work, edited)
+    await write_offer_back(work, edited)
     return edited
 
 
@@ -93,7 +94,7 @@ async def open_offer(work: Work, offer_id: UUID) -> Offer:
     work.caller.require_member(offer.volunteer_id)
     known = await is_active_member(work, offer.volunteer_id)
     opened, step = decide_offer_opening(offer, volunteer_known=known, today=local_date(work.now), who=work.caller.identity)
-    await save_offer(work, opened, step)
+    await write_offer_back(work, opened, step)
     labels = [skill.label for skill in opened.facts.skills]
     work.publish(OfferOpened(offer_id=offer.id, minutes=opened.facts.minutes, skills=labels), subject=offer.id)
     return opened
@@ -104,7 +105,7 @@ async def pause_offer(work: Work, offer_id: UUID) -> Offer:
     offer = await lock_offer(work, offer_id)
     work.caller.require_member(offer.volunteer_id)
     paused, step = decide_offer(offer, Deed.PAUSE, who=work.caller.identity)
-    await save_offer(work, paused, step)
+    await write_offer_back(work, paused, step)
     return paused
 
 
@@ -120,5 +121,5 @@ async def end_offer(work: Work, offer: Offer, deed: Deed, *, reason: str) -> Off
     ended, step = decide_offer(offer, deed, who=work.caller.identity, reason=reason)
     for mission in await lock_proposed_missions(work, offer_id=offer.id):
         await cancel_proposal(work, mission, reason=reason)
-    await save_offer(work, ended, step)
+    await write_offer_back(work, ended, step)
     return ended

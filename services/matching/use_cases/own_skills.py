@@ -26,6 +26,7 @@ from services.matching.domain.vocabulary import (
 from services.matching.engine.skills import normalise_label
 from services.matching.engine.vocabulary import Naming, Vocabulary, make_slug
 from services.matching.store import vocabulary as store
+from services.matching.use_cases.searching import refresh_labels
 from services.matching.use_cases.vocabulary import read_vocabulary
 
 _KIND_WORDS = {"code": "the code", "name": "the name", "english_name": "the English name", "synonym": "a synonym"}
@@ -55,6 +56,7 @@ async def add_synonym(work: Work, code: str, phrase: str, *, reason: str) -> Ski
         )
     word = _make_word(work, code, phrase, kind=WordKind.SYNONYM, reason=reason)
     await store.insert_word(work, word, start_own(who=work.caller.identity, reason=reason))
+    await refresh_labels(work, {word.normalised})
     return word
 
 
@@ -63,6 +65,7 @@ async def withdraw_synonym(work: Work, code: str, id: UUID, *, reason: str) -> S
     word = await store.lock_word(work, id, code=code)
     withdrawn, step = decide_word_withdrawal(word, who=work.caller.identity, reason=reason)
     await store.save_word(work, withdrawn, step)
+    await refresh_labels(work, {word.normalised})
     return withdrawn
 
 
@@ -88,6 +91,7 @@ async def propose_skill(work: Work, wish: SkillToPropose) -> LocalSkill:
         await store.insert_word(work, _make_word(work, skill.code, phrase, kind=kinds[pointer], reason=wish.reason), step)
     for phrase in wish.synonyms:
         await store.insert_word(work, _make_word(work, skill.code, phrase, kind=WordKind.SYNONYM, reason=wish.reason), step)
+    await refresh_labels(work, {normalise_label(phrase) for phrase in (*wish.synonyms, *(phrase for _, phrase in names))})
     return skill
 
 
@@ -111,8 +115,10 @@ async def withdraw_local_skill(work: Work, code: str, *, reason: str) -> LocalSk
     skill = await store.get_local_skill(work, code, lock=True)
     withdrawn, step = decide_skill_withdrawal(skill, who=work.caller.identity, reason=reason)
     await store.save_local_skill(work, withdrawn, step)
-    for word in await store.lock_words_of(work, code):
+    words = await store.lock_words_of(work, code)
+    for word in words:
         await store.save_word(work, *decide_word_withdrawal(word, who=work.caller.identity, reason=reason))
+    await refresh_labels(work, {word.normalised for word in words})
     return withdrawn
 
 
@@ -129,6 +135,7 @@ async def _rename(work: Work, vocabulary: Vocabulary, skill: LocalSkill, *, reas
     for pointer, phrase in fresh.values():
         kind = WordKind.NAME if pointer == "/name_fr" else WordKind.ENGLISH_NAME
         await store.insert_word(work, _make_word(work, skill.code, phrase, kind=kind, reason=reason), step)
+    await refresh_labels(work, kept.keys() ^ wanted.keys())
 
 
 def _list_names(facts: LocalSkillFacts) -> Sequence[tuple[str, str]]:

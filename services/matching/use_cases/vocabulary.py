@@ -29,7 +29,7 @@ async def _read_bare() -> Vocabulary:
 async def get_vocabulary(work: Work) -> Vocabulary:
     """The referential with the territory's additions; built anew after each of them, else one short query.
 
-    Not for what adds to it: a copy made half-way would be kept under the mark that is about to be committed.
+    What adds to it asks only when all is added: a copy made half-way would be kept under the mark that is about to be committed.
     """
     _, mark = await get_revision(work)
     if mark is None:
