@@ -49,11 +49,13 @@ from services.matching.domain.states import (
     NEED_MOVES,
     NEVER_SERVED,
     OFFER_MOVES,
+    OWN_MOVES,
     REASONED,
     Deed,
     MissionState,
     NeedState,
     OfferState,
+    OwnState,
     Step,
     find_move,
     take_step,
@@ -70,7 +72,7 @@ from tests.builders.matching import (
 )
 
 README = Path(__file__).parents[2] / "services" / "matching" / "README.md"
-TABLES: dict[type, Any] = {NeedState: NEED_MOVES, OfferState: OFFER_MOVES, MissionState: MISSION_MOVES}
+TABLES: dict[type, Any] = {NeedState: NEED_MOVES, OfferState: OFFER_MOVES, MissionState: MISSION_MOVES, OwnState: OWN_MOVES}
 
 # How far each state is along its way; a smaller rank after a step is a step back.
 WAYS: dict[type, list[Any]] = {
@@ -80,6 +82,7 @@ WAYS: dict[type, list[Any]] = {
         MissionState.PROPOSED, MissionState.AGREED, MissionState.RESERVED, MissionState.IN_PROGRESS,
         MissionState.REPORTED, MissionState.VALIDATED, MissionState.CLOSED,
     ],
+    OwnState: [OwnState.IN_FORCE],
 }  # fmt: skip
 
 
@@ -90,7 +93,7 @@ def goes_back(states: type, before: Any, after: Any) -> bool:
 
 UNHAPPY_ENDS = {
     NeedState.WITHDRAWN, NeedState.EXPIRED, OfferState.WITHDRAWN, OfferState.EXPIRED,
-    MissionState.DECLINED, MissionState.REFUSED, MissionState.CANCELLED, MissionState.DISPUTED,
+    MissionState.DECLINED, MissionState.REFUSED, MissionState.CANCELLED, MissionState.DISPUTED, OwnState.WITHDRAWN,
 }  # fmt: skip
 
 
@@ -106,6 +109,7 @@ class TestTables:
             NeedState: {NeedState.FULFILLED, NeedState.WITHDRAWN, NeedState.EXPIRED},
             OfferState: {OfferState.WITHDRAWN, OfferState.EXPIRED},
             MissionState: {MissionState.CLOSED, *NEVER_SERVED},
+            OwnState: {OwnState.WITHDRAWN},
         }
         assert ends == expected[states]
 

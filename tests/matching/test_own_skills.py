@@ -11,7 +11,6 @@ from kernel.auth import Caller, Role
 from kernel.database import Database
 from kernel.ids import new_id
 from kernel.work import open_work
-from services.matching.domain.states import OwnState
 from services.matching.domain.vocabulary import SkillWord, WordKind, start_own
 from services.matching.store.vocabulary import insert_word
 from tests.builders.matching import make_need_body
@@ -345,7 +344,3 @@ class TestExport:
 
     async def test_is_read_by_the_town_alone(self, town: Town) -> None:
         await ask(town.association, "/skill-proposals/export", method="GET", status=403)
-
-
-def test_states_are_those_of_the_tables() -> None:
-    assert {state.value for state in OwnState} == {"in_force", "withdrawn"}
