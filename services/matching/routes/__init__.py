@@ -1,5 +1,14 @@
 """The routes of matching, by what they are about."""
 
-from services.matching.routes import missions, needs, offers, own_skills, proposals, skills, suggestions
+from services.matching.routes import missions, needs, offers, own_skills, proposals, skills, suggestions, weights
 
-routers = [needs.router, offers.router, proposals.router, missions.router, skills.router, suggestions.router, own_skills.router]
+routers = [
+    needs.router,
+    offers.router,
+    proposals.router,
+    missions.router,
+    weights.router,
+    skills.router,
+    suggestions.router,
+    own_skills.router,
+]
