@@ -13,6 +13,7 @@ from kernel.ids import new_id
 from kernel.work import open_work
 from services.matching.domain.vocabulary import SkillWord, WordKind, start_own
 from services.matching.store.vocabulary import insert_word
+from services.matching.use_cases import searching
 from tests.builders.matching import make_need_body
 from tests.matching.conftest import Town, ask
 
@@ -66,6 +67,22 @@ class TestAddSynonym:
         assert (await ask(town.operator, path, method="GET"))["candidates"] == []
         await add(town, "tas de feuilles mortes")
         assert len((await ask(town.operator, path, method="GET"))["candidates"]) == 1
+
+    async def test_the_job_finds_anew_what_a_transaction_leaves(
+        self, town: Town, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(searching, "BATCH", 1)
+        need = await town.add_open_need(skills=[{"code": "compostage"}])
+        for _ in range(3):
+            volunteer_id, _ = await town.add_volunteer()
+            await town.add_open_offer(volunteer_id, skills=[{"label": "tas de feuilles mortes"}])
+        await add(town, "tas de feuilles mortes")
+        path = f"/needs/{need['id']}/candidates"
+        assert len((await ask(town.operator, path, method="GET"))["candidates"]) == 1
+        for expected in (1, 1, 0):
+            async with open_work(database, Caller.system(town.territory)) as work:
+                assert await searching.refresh_offers(work) == expected
+        assert len((await ask(town.operator, path, method="GET"))["candidates"]) == 3
 
     async def test_bears_who_when_and_why(self, town: Town) -> None:
         word = await add(town, "tas de feuilles mortes")

@@ -4,6 +4,7 @@ Additions change what labels mean and what texts suggest, at once. Where a later
 same words for something else, the release holds: the territory's word is then listed as overruled.
 """
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +16,8 @@ from services.matching.engine.skills import normalise_label
 
 if TYPE_CHECKING:
     from services.matching.engine.vocabulary_search import SkillSearch
+
+_building = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,11 @@ class Vocabulary:
         """To find skills by words. The first one of a process takes seconds: ask for it in a thread."""
         from services.matching.engine.vocabulary_search import SkillSearch  # noqa: PLC0415  (stemmers of all languages come along)
 
-        return SkillSearch(self.referential)
+        with _building:  # one builds, the others wait and find it
+            if "index" not in vars(self):
+                vars(self)["index"] = SkillSearch(self.referential)
+        found: SkillSearch = vars(self)["index"]
+        return found
 
     @cached_property
     def additions(self) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,7 @@
 """The skills as a territory sees them, and what its officers add to them."""
 
 import asyncio
+import threading
 from collections import OrderedDict
 from functools import lru_cache
 from uuid import UUID
@@ -15,6 +16,9 @@ _MOST_KEPT = 64
 _kept: OrderedDict[UUID, Vocabulary] = OrderedDict()
 
 
+_loading = threading.Lock()
+
+
 @lru_cache(maxsize=1)
 def _load_bare() -> Vocabulary:
     """Of the territories that have added nothing."""
@@ -23,7 +27,13 @@ def _load_bare() -> Vocabulary:
 
 async def _read_bare() -> Vocabulary:
     """The first one of a process reads all files, in a thread: that takes most of a second."""
-    return _load_bare() if _load_bare.cache_info().currsize else await asyncio.to_thread(_load_bare)
+    return _load_bare() if _load_bare.cache_info().currsize else await asyncio.to_thread(_load_once)
+
+
+def _load_once() -> Vocabulary:
+    """However many ask at the start, one reads and the others wait."""
+    with _loading:
+        return _load_bare()
 
 
 async def get_vocabulary(work: Work) -> Vocabulary:
