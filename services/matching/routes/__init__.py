@@ -1,5 +1,15 @@
 """The routes of matching, by what they are about."""
 
-from services.matching.routes import missions, needs, offers, proposals, rounds, weights
+from services.matching.routes import missions, needs, offers, own_skills, proposals, rounds, skills, suggestions, weights
 
-routers = [needs.router, offers.router, proposals.router, rounds.router, missions.router, weights.router]
+routers = [
+    needs.router,
+    offers.router,
+    proposals.router,
+    rounds.router,
+    missions.router,
+    weights.router,
+    skills.router,
+    suggestions.router,
+    own_skills.router,
+]
