@@ -210,7 +210,7 @@ class TestTampering:
     @pytest.mark.parametrize(
         "call",
         [
-            "ledger_check_links('{}', '{}', '{}', '')",
+            "ledger_flow_is_allowed('pledge', 'promised', 'pool')",
             "ledger_check_reversals('{}')",
             "ledger_missing_minutes('pool', 0)",
         ],
