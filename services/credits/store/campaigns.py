@@ -23,7 +23,8 @@ from services.credits.domain.campaigns import (
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
 from services.credits.domain.journal import Author
-from services.credits.store.ledger import document_of, named_errors
+from services.credits.store.calls import document_of, events_document
+from services.credits.store.ledger import named_errors
 from services.credits.tables import account, actor, campaign, entry, expiry_notice, member, panel, pledge, transfer
 
 
@@ -297,12 +298,13 @@ async def add_pledge(work: Work, *, campaign_id: UUID, ref: str, contributor_id:
     return added.first() is not None
 
 
-_POST_PROMISES = "SELECT post_promises($1, $2)"
+_POST_PROMISES = "SELECT * FROM post_promises($1, $2, $3)"
 
 
 async def post_promises(work: Work, promised: Sequence[tuple[Pledge, Author]]) -> set[UUID]:
-    """Add new pledges of open campaigns and bring their minutes to the pools; ids of those that were added, being new and in
-    order. One call (migration 0010)."""
+    """Add new pledges of open campaigns, bring their minutes to the pools, and tell it by what was published, one event a
+    pledge; ids of those that were added, being new and in order. One call (migration 0010)."""
+    taken = work.take_outgoing()
     rows = [
         {
             "transfer_id": transfer_id,
@@ -321,7 +323,10 @@ async def post_promises(work: Work, promised: Sequence[tuple[Pledge, Author]]) -
     ]
     campaign_ids = list({pledge.campaign_id for pledge, _ in promised})
     with named_errors():
-        return set(await work.driver.fetchval(_POST_PROMISES, campaign_ids, document_of(rows)) if rows else ())
+        entered = await work.driver.fetch(_POST_PROMISES, campaign_ids, document_of(rows), events_document(taken))
+    work.add_entered(taken, entered)
+    told = {row["event_id"] for row in entered}
+    return {pledge.id for (pledge, _), event in zip(promised, taken, strict=True) if event[0] in told}
 
 
 async def save_next_version(work: Work, found: Pledge, *, stated_minutes: int, note: str) -> Pledge:

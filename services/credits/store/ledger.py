@@ -27,6 +27,7 @@ from services.credits.domain.errors import (
 from services.credits.domain.journal import Author, Journal
 from services.credits.domain.ledger import Account, AccountKey, AccountKind, Leg, Transfer, TransferKind
 from services.credits.domain.lots import Lot
+from services.credits.store.calls import document_of
 from services.credits.tables import account, actor, entry, transfer
 
 
@@ -121,11 +122,6 @@ def _number(legs: Sequence[tuple[Leg, Author]], accounts: Mapping[AccountKey, Ac
             "target": target.id, "to_version": target.version, "to_balance": target.balance_minutes,
         })  # fmt: skip
     return rows
-
-
-def document_of(rows: Sequence[object]) -> str | None:
-    """Rows as one document, which travels and is read at half the price of an array a column; None when there are none."""
-    return orjson.dumps(rows, default=str).decode() if rows else None
 
 
 def _not_enough(key: AccountKey, missing_minutes: int) -> NotEnoughCredit:

@@ -20,11 +20,12 @@ from services.credits.domain.journal import Journal
 from services.credits.domain.ledger import AccountKind
 from services.credits.domain.lots import Lot
 from services.credits.store import ledger
+from services.credits.store.calls import document_of, events_document
 from services.credits.store.campaigns import campaign_of
 from services.credits.tables import campaign
 
 _LOAD = "SELECT * FROM load_missions($1, $2, $3, $4, $5)"
-_SAVE = "SELECT save_missions($1, $2, $3, $4, $5, $6)"
+_SAVE = "SELECT * FROM save_missions($1, $2, $3, $4, $5, $6, $7)"
 _LOCK_HOLDS = "SELECT * FROM hold WHERE mission_id = ANY($1) ORDER BY mission_id FOR UPDATE"
 _LIST_PARTS = "SELECT * FROM hold_part WHERE mission_id = ANY($1) ORDER BY mission_id, number"
 _LIST_LOTS = """
@@ -109,7 +110,8 @@ async def save(
     changed: Sequence[Hold] = (),
     refused: Sequence[Refused] = (),
 ) -> None:
-    """Write what was decided: the journal's transfers, holds that are new here, holds as they are now, refusals."""
+    """Write what was decided: the journal's transfers, holds that are new here, holds as they are now, refusals, and what was
+    published about it."""
     transfers = await ledger.number_journal(work, journal) if journal else []
     documents = [
         [_columns_of(hold) for hold in new],
@@ -119,8 +121,10 @@ async def save(
         transfers,
     ]
     if any(documents):
+        taken = work.take_outgoing()
         with ledger.named_errors():
-            await work.driver.execute(_SAVE, work.now, *map(ledger.document_of, documents))
+            entered = await work.driver.fetch(_SAVE, work.now, *map(document_of, documents), events_document(taken))
+        work.add_entered(taken, entered)
 
 
 def _columns_of(hold: Hold) -> dict[str, object]:

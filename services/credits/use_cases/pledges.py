@@ -72,12 +72,15 @@ async def decide_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> 
         Pledge(id, promise.campaign_id, promise.ref, promise.contributor_id, promise.minutes, promise.note, 1, promise.minutes)
         for id, (_, promise) in zip(new_ids(len(mine)), (asked[number] for number in mine), strict=True)
     ]
+    answers: list[Promised | MetisError | Alone] = [Alone()] * len(asked)
+    if not mine:
+        return answers
+    for number, pledge in zip(mine, pledges, strict=True):  # told before it is known: events of pledges not added are dropped
+        _tell_pledged(asked[number][0], pledge, minutes=pledge.minutes)
     authors = [ledger.author_of(asked[number][0]) for number in mine]
     added = await store.post_promises(work, list(zip(pledges, authors, strict=True)))
-    answers: list[Promised | MetisError | Alone] = [Alone()] * len(asked)
     for number, pledge in zip(mine, pledges, strict=True):
         if pledge.id in added:
-            _tell_pledged(asked[number][0], pledge, minutes=pledge.minutes)
             answers[number] = (pledge, Outcome.CREATED)
     return answers
 

@@ -251,9 +251,11 @@ CREATE TRIGGER hold_keeps_its_key BEFORE UPDATE OF territory, mission_id ON hold
 
 # A promise breaks no bound, hence nothing has to be decided between locking its accounts and writing it.
 PROMISES = f"""
--- Add new pledges of open campaigns by contributors who are not archived, and post them, in the order of their transfers.
--- Returns the pledges that were added; of the others, the ref is taken, or something else has to be said.
-CREATE FUNCTION post_promises(campaign_ids uuid[], asked jsonb) RETURNS uuid[]
+-- Add new pledges of open campaigns by contributors who are not archived, post them, in the order of their transfers, and
+-- tell it: each has one event, of which it is the subject. Returns those events. Of a pledge that was not added the ref is
+-- taken, or something else has to be said.
+CREATE FUNCTION post_promises(campaign_ids uuid[], asked jsonb, events jsonb)
+RETURNS TABLE (event_id uuid, sequence bigint, behind boolean)
 LANGUAGE plpgsql {BY_HASH} AS $$
 DECLARE
   here text := current_setting('metis.territory');
@@ -274,7 +276,7 @@ BEGIN
   SELECT array_agg(new.id), array_agg(new.campaign_id), array_agg(new.contributor_id)
   INTO added, campaigns, contributors FROM new;
   IF added IS NULL THEN
-    RETURN '{{}}';
+    RETURN;
   END IF;
   PERFORM write_transfers(array_agg(transfer_id), array_agg('pledge'::text), array_agg(campaign_id), array_agg(minutes),
     array_agg(who), array_agg(why), array_agg(effective_at), array_agg(key), array_agg(NULL::uuid), array_agg(NULL::uuid),
@@ -299,7 +301,7 @@ BEGIN
     WINDOW given AS (PARTITION BY source.id ORDER BY w.transfer_id ROWS UNBOUNDED PRECEDING),
       taken AS (PARTITION BY target.id ORDER BY w.transfer_id ROWS UNBOUNDED PRECEDING)
   ) AS numbered;
-  RETURN added;
+  RETURN QUERY SELECT * FROM enter_outbox(events, added::text[]);
 END $$;
 """
 
@@ -369,10 +371,11 @@ BEGIN
   RETURN NEXT;
 END $$;
 
--- What was decided about them, written. A hold that is new here comes to be in the state that it stays in.
+-- What was decided about them, written and told. A hold that is new here comes to be in the state that it stays in.
 CREATE FUNCTION save_missions(
-  saved_at timestamptz, new_holds jsonb, changed_holds jsonb, saved_parts jsonb, refused jsonb, transfers jsonb
-) RETURNS void
+  saved_at timestamptz, new_holds jsonb, changed_holds jsonb, saved_parts jsonb, refused jsonb, transfers jsonb,
+  events jsonb
+) RETURNS TABLE (event_id uuid, sequence bigint, behind boolean)
 LANGUAGE plpgsql {BY_INDEX} AS $$
 DECLARE
   here text := current_setting('metis.territory');
@@ -409,6 +412,24 @@ BEGIN
   IF transfers IS NOT NULL THEN
     PERFORM post_transfers(transfers);
   END IF;
+  IF events IS NOT NULL THEN
+    RETURN QUERY SELECT * FROM enter_outbox(events, NULL);
+  END IF;
+END $$;
+"""
+
+OUTBOX = f"""
+-- Events, with what they tell; `about`: only those whose subject is one of these. Returns what kernel/work.py wants to know.
+CREATE FUNCTION enter_outbox(events jsonb, about text[]) RETURNS TABLE (event_id uuid, sequence bigint, behind boolean)
+LANGUAGE plpgsql {BY_INDEX} AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY INSERT INTO outbox AS new (event_id, type, subject, body, traceparent, recorded_at)
+    SELECT w.event_id, w.type, w.subject, convert_to(w.body, 'UTF8'), w.traceparent, w.recorded_at
+    FROM jsonb_to_recordset(events)
+      AS w(event_id uuid, type text, subject text, body text, traceparent text, recorded_at timestamptz)
+    WHERE about IS NULL OR w.subject = ANY(about)
+    RETURNING new.event_id, new.sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject);
 END $$;
 """
 
@@ -430,8 +451,9 @@ END $$;
 """
 
 ROLE = runtime_role("credits")
-CALLED = """post_promises(uuid[], jsonb), load_missions(uuid[], uuid[], uuid[], uuid[], uuid[]),
-  save_missions(timestamptz, jsonb, jsonb, jsonb, jsonb, jsonb), post_transfers(jsonb)"""
+CALLED = """enter_outbox(jsonb, text[]), post_promises(uuid[], jsonb, jsonb),
+  load_missions(uuid[], uuid[], uuid[], uuid[], uuid[]), save_missions(timestamptz, jsonb, jsonb, jsonb, jsonb, jsonb, jsonb),
+  post_transfers(jsonb)"""
 PRIVILEGES = f"""
 REVOKE ALL ON FUNCTION {CALLED}, ledger_check_campaigns(), ledger_check_holds(), ledger_refuse_other_key() FROM PUBLIC;
 DO $$ BEGIN
@@ -443,5 +465,5 @@ END $$;
 
 
 def upgrade() -> None:
-    for script in (PLANS, ACCOUNTS, WRITING, CHECKS, LINKS, TRANSFERS, PROMISES, MISSIONS, PRIVILEGES):
+    for script in (PLANS, ACCOUNTS, WRITING, CHECKS, LINKS, OUTBOX, TRANSFERS, PROMISES, MISSIONS, PRIVILEGES):
         execute_script(op, script)
