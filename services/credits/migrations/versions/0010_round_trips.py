@@ -307,7 +307,8 @@ END $$;
 
 MISSIONS = f"""
 -- All that missions are decided on, locked in the one order (campaigns, missions, accounts) and read after the locks. Of a
--- mission that is heard of for the first time there is no row to lock: whoever comes with it waits for a lock on its id.
+-- mission that is heard of for the first time there is no row to lock: whoever comes with it waits for a lock on its id,
+-- then looks for the row again.
 -- `association_ids`, `contributor_ids`: what the first command says of a mission that may be new here; else NULL.
 CREATE FUNCTION load_missions(
   asked_campaigns uuid[], asked_missions uuid[], mission_campaigns uuid[], association_ids uuid[], contributor_ids uuid[]
@@ -324,7 +325,8 @@ BEGIN
   SELECT array_agg(found.one) INTO campaigns
   FROM (SELECT c AS one FROM campaign AS c WHERE c.id = ANY(asked_campaigns) ORDER BY c.id FOR SHARE) AS found;
   PERFORM pg_advisory_xact_lock(uuid_hash_extended(asked.id, 0))
-  FROM (SELECT id FROM unnest(asked_missions) AS m(id) ORDER BY id) AS asked;
+  FROM (SELECT m.id FROM unnest(asked_missions) AS m(id)
+    WHERE NOT EXISTS (SELECT FROM hold WHERE hold.mission_id = m.id) ORDER BY m.id) AS asked;
   SELECT array_agg(found.one), array_agg((found.one).mission_id) INTO holds, known
   FROM (SELECT h AS one FROM hold AS h WHERE h.mission_id = ANY(asked_missions) ORDER BY h.mission_id FOR UPDATE) AS found;
   SELECT array_agg(m.campaign_id), array_agg(m.association_id), array_agg(m.contributor_id)
