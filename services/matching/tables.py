@@ -1,6 +1,6 @@
 """Matching's tables as SQLAlchemy sees them; `migrations/` creates them."""
 
-from sqlalchemy import ARRAY, Boolean, Column, Date, Float, Integer, MetaData, Table, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Float, Integer, MetaData, Table, Text
 from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -55,6 +55,14 @@ campaign = Table(
     Column("title", Text, nullable=False),
     Column("opened", Boolean, nullable=False),
     Column("closed", Boolean, nullable=False),
+    Column("panel_heard", Boolean, nullable=False),  # not so of campaigns that were there before we listened to admissions
+)  # fmt: skip
+
+panel = Table(
+    "panel", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("campaign_id", UuidType, primary_key=True),
+    Column("association_id", UuidType, primary_key=True),
 )  # fmt: skip
 
 # ---- Needs, offers, missions ----------------------------------------------------------------------------------------
@@ -74,6 +82,13 @@ need = Table(
     Column("ends_on", Date, nullable=False),
     Column("commune", Text),
     Column("remote", Boolean, nullable=False),
+    Column("languages", ARRAY(Text), nullable=False),
+    Column("week", ARRAY(Text), nullable=False),
+    Column("setting", Text),
+    Column("with_minors", Boolean, nullable=False),
+    Column("charter_required", Boolean, nullable=False),
+    Column("latitude", Float),
+    Column("longitude", Float),
     Column("state", Text, nullable=False),
     Column("qualification_note", Text),
     Column("version", Integer, nullable=False),
@@ -97,6 +112,13 @@ offer = Table(
     Column("remote", Boolean, nullable=False),
     Column("radius_km", Integer, nullable=False),
     Column("setting", Text, nullable=False),
+    Column("languages", ARRAY(Text), nullable=False),
+    Column("week", ARRAY(Text), nullable=False),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("excluded_associations", ARRAY(UuidType), nullable=False),
+    Column("honorability_checked_on", Date),
+    Column("charter_signed", Boolean, nullable=False),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
     instant_column("created_at"),
@@ -127,8 +149,47 @@ mission = Table(
     Column("served_minutes", Integer),
     instant_column("agreed_at", nullable=True),
     Column("version", Integer, nullable=False),
+    Column("weights_version", Integer),
     instant_column("created_at"),
     instant_column("changed_at"),
+)  # fmt: skip
+
+# ---- Where candidates are found (0004_candidates.py) ----------------------------------------------------------------------
+
+offer_search = Table(
+    "offer_search", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("offer_id"),
+    Column("volunteer_id", UuidType, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("referential", Text, nullable=False),
+    Column("tokens", ARRAY(BigInteger), nullable=False),
+    Column("skills", ARRAY(BigInteger), nullable=False),
+    Column("commune", Text),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("radius_km", Integer, nullable=False),
+    Column("remote", Boolean, nullable=False),
+    Column("available_from", Date, nullable=False),
+    Column("available_until", Date, nullable=False),
+    Column("week", Integer, nullable=False),
+    Column("languages", ARRAY(Text), nullable=False),
+    Column("setting", Text, nullable=False),
+    Column("cleared", Boolean, nullable=False),
+    Column("charter_signed", Boolean, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("free_minutes", Integer, nullable=False),  # kept by triggers, as is the next
+    Column("missions", Integer, nullable=False),
+)  # fmt: skip
+
+need_search = Table(
+    "need_search", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("need_id"),
+    Column("version", Integer, nullable=False),
+    Column("referential", Text, nullable=False),
+    Column("tokens", ARRAY(BigInteger), nullable=False),
+    Column("commune", Text),
 )  # fmt: skip
 
 timesheet = Table(
@@ -142,6 +203,18 @@ timesheet = Table(
     Column("entered_by", Text, nullable=False),
     instant_column("entered_at"),
     Column("replaces", UuidType),
+)  # fmt: skip
+
+
+# How much each criterion counts here; a version is added, none is ever changed.
+weights = Table(
+    "weights", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("values", JSONB, nullable=False),
+    instant_column("set_at"),
+    Column("set_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )  # fmt: skip
 
 

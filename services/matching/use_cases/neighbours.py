@@ -9,6 +9,7 @@ from uuid import UUID
 from kernel.work import Work
 from services.matching.domain.shared import Commune
 from services.matching.store import known
+from services.matching.store.search import mark_commune
 
 
 async def remember_territory(work: Work, *, code: str, name: str) -> None:
@@ -17,6 +18,7 @@ async def remember_territory(work: Work, *, code: str, name: str) -> None:
 
 async def remember_commune(work: Work, insee: str, *, name: str, latitude: float, longitude: float) -> None:
     await known.save_commune(work, insee, Commune(name, latitude, longitude), told_at=_told_at(work))
+    await mark_commune(work, insee)
 
 
 async def remember_actor(work: Work, id: UUID, *, version: int, kind: str, archived: bool) -> None:
@@ -30,6 +32,10 @@ async def remember_member(work: Work, id: UUID, *, version: int, actor_id: UUID 
 
 async def remember_campaign(work: Work, id: UUID, *, title: str) -> None:
     await known.save_campaign_opened(work, id, title=title)
+
+
+async def remember_panel_place(work: Work, campaign_id: UUID, *, association_id: UUID) -> None:
+    await known.save_panel_place(work, campaign_id, association_id)
 
 
 def _told_at(work: Work) -> datetime:
