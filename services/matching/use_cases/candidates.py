@@ -11,7 +11,7 @@ from kernel.work import Work
 from services.matching.domain.needs import Need, Unmet
 from services.matching.domain.refusals import DoesNotFit
 from services.matching.engine.assignment import rank, rank_key
-from services.matching.engine.cells import ANYWHERE, list_cells_in_reach, list_cells_to_reach, make_level_token, make_tokens
+from services.matching.engine.cells import ANYWHERE, list_cells_in_reach, list_cells_of, make_level_token, make_tokens
 from services.matching.engine.comparison import find_key, list_near_keys
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.referential import load_referential
@@ -147,7 +147,7 @@ def _list_keys(need: Need, surroundings: Surroundings) -> set[str]:
 def _ask(work: Work, need: Need, surroundings: Surroundings) -> Question:
     facts, weights = need.facts, surroundings.weights
     place = facts.point or (surroundings.communes.get(facts.commune) if facts.commune else None)
-    cells = list_cells_to_reach(place, remote=facts.remote)
+    cells = list_cells_of(place, remote=facts.remote)
     unmet = surroundings.unmet.get((need.campaign_id, need.association_id), Unmet(0, 0))
     return Question(
         need=need,

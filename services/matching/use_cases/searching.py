@@ -5,7 +5,7 @@ from services.matching.domain.needs import Need
 from services.matching.domain.offers import Offer
 from services.matching.domain.shared import Commune, Point
 from services.matching.domain.states import NeedState, OfferState, Step
-from services.matching.engine.cells import list_need_cells, list_offer_cells, make_level_token, make_tokens
+from services.matching.engine.cells import ANYWHERE, list_cells_in_reach, list_cells_of, make_level_token, make_tokens
 from services.matching.engine.comparison import find_key
 from services.matching.engine.referential import load_referential
 from services.matching.store.needs import insert_need, save_need
@@ -65,7 +65,7 @@ async def _find_offer_by(work: Work, offer: Offer) -> Found:
         return Found(referential.version)
     facts = offer.facts
     place = await find_place(work, commune=facts.commune, point=facts.point)
-    cells = list_offer_cells(place, radius_km=facts.radius_km, remote=facts.remote)
+    cells = [ANYWHERE, *list_cells_in_reach(place, radius_km=facts.radius_km, remote=facts.remote)]
     keys = {find_key(skill, referential): 0 for skill in facts.skills}
     for skill in facts.skills:
         key = find_key(skill, referential)
@@ -80,6 +80,6 @@ async def _find_need_by(work: Work, need: Need) -> Found:
         return Found(referential.version)
     facts = need.facts
     place = await find_place(work, commune=facts.commune, point=facts.point)
-    cells = list_need_cells(place, remote=facts.remote)
+    cells = list_cells_of(place, remote=facts.remote)
     keys = {find_key(skill, referential) for skill in facts.skills}
     return Found(referential.version, make_tokens(work.territory, keys, cells), place=place)

@@ -1,0 +1,1 @@
+"""What matching's figures are made with."""
