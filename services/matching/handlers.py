@@ -33,6 +33,7 @@ async def on_commune_recorded(work: Work, event: CommuneRecorded) -> None:
 @handlers.on(ActorRecorded)
 async def on_actor_recorded(work: Work, event: ActorRecorded) -> None:
     await neighbours.remember_actor(work, event.actor_id, version=event.version, kind=event.kind, archived=event.archived)
+    await neighbours.remember_fields(work, event.actor_id, version=event.version, fields=event.fields_of_action)
 
 
 @handlers.on(MemberRecorded)

@@ -12,3 +12,7 @@ class Settings(ServiceSettings):
     refresh_poll_seconds: float = Field(
         600, gt=0, description="Pause between two looks for offers and needs that are found by what is out of date."
     )
+    matching_contact: str = Field(
+        "l'agent de la ville chargé du dispositif, ou l'opérateur de la campagne",
+        description="Whom to ask about a match, as the public rules and the records say; e.g. an office and its address.",
+    )

@@ -19,6 +19,19 @@ class Side(StrEnum):
     COMPANY = "company"
 
 
+class Criterion(StrEnum):
+    """What spoke for a yes or a no, as the person who said it names it. Counted beside the weights; it changes none."""
+
+    SKILLS = "skills"
+    DISTANCE = "distance"
+    DATES = "dates"
+    MINUTES = "minutes"
+    LANGUAGE = "language"
+    SETTING = "setting"
+    PERSON = "person"
+    OTHER = "other"
+
+
 @dataclass(frozen=True)
 class ScorePart:
     """`points` of `maximum`, for one criterion of the score (engine/weights.py). `why`: the data that gave them, in French."""

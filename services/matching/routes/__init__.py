@@ -1,5 +1,5 @@
 """The routes of matching, by what they are about."""
 
-from services.matching.routes import missions, needs, offers, proposals, weights
+from services.matching.routes import explaining, missions, needs, offers, proposals, reports, weights
 
-routers = [needs.router, offers.router, proposals.router, missions.router, weights.router]
+routers = [needs.router, offers.router, proposals.router, missions.router, weights.router, explaining.router, reports.router]

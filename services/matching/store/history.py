@@ -10,8 +10,10 @@ from kernel.work import Work
 from services.matching.domain.states import S, Step
 
 
-async def save_steps(work: Work, table: Table, subject_id: UUID, *steps: Step[S], side: str | None = None) -> None:
-    """Write steps down in their order; `cause` is the event that led to them, if one did."""
+async def save_steps(
+    work: Work, table: Table, subject_id: UUID, *steps: Step[S], side: str | None = None, criterion: str | None = None
+) -> None:
+    """Write steps down in their order; `cause` is the event that led to them, if one did. `criterion`: of missions only."""
     for step in steps:
         values = {
             "territory": work.territory,
@@ -26,6 +28,8 @@ async def save_steps(work: Work, table: Table, subject_id: UUID, *steps: Step[S]
             "reason": step.reason,
             "cause": work.message.id if work.message else None,
         }
+        if criterion is not None and step is steps[0]:  # what a yes leads to is no further yes
+            values["criterion"] = criterion
         await work.connection.execute(insert(table), values)
 
 

@@ -48,11 +48,13 @@ async def insert_mission(work: Work, saved: Mission, *steps: Step[MissionState])
     await save_steps(work, mission_event, saved.id, *steps)
 
 
-async def save_mission(work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None) -> None:
-    """Write a locked mission back, with the steps of its state."""
+async def save_mission(
+    work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None, criterion: str | None = None
+) -> None:
+    """Write a locked mission back, with the steps of its state; `criterion`: what spoke for the first of them."""
     values = _values(saved) | {"changed_at": work.now}
     await work.connection.execute(update(mission).where(mission.c.id == saved.id), values)
-    await save_steps(work, mission_event, saved.id, *steps, side=side)
+    await save_steps(work, mission_event, saved.id, *steps, side=side, criterion=criterion)
 
 
 @dataclass(frozen=True)
