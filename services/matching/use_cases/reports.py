@@ -1,6 +1,7 @@
 """What matching owes the public and the town: its rules, whose needs it proposes for, and what people say to its proposals."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -74,12 +75,11 @@ async def read_feedback(work: Work) -> list[Answers]:
     return [Answers(version, *proposals.get(key, (0, 0, 0)), _fill(counts[key])) for key, version in known]
 
 
-def _fill(counts: dict[Deed, dict[str, Counter[str]]]) -> dict[Deed, dict[str, dict[str, int]]]:
+def _fill(counts: Mapping[Deed, Mapping[str, Mapping[str, int]]]) -> dict[Deed, dict[str, dict[str, int]]]:
     """Every criterion and side, zero where nobody said it."""
+    nobody: Mapping[str, int] = {}
     return {
-        deed: {
-            criterion: {side: counts.get(deed, {}).get(criterion, {}).get(side, 0) for side in Side}
-            for criterion in (*Criterion, "")
-        }
+        deed: {criterion: {side: found.get(criterion, nobody).get(side, 0) for side in Side} for criterion in (*Criterion, "")}
         for deed in (Deed.ACCEPT, Deed.DECLINE)
+        for found in (counts.get(deed, {}),)
     }

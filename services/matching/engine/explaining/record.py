@@ -105,7 +105,7 @@ def build_record(
             {"explanation": explanation, "score": mission.score, "parts": [asdict(p) for p in mission.parts]}
         ),
     }
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(record))
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(record, default=str))  # UUIDs of the driver
     return plain | {"digest": digest(plain)}
 
 
