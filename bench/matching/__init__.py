@@ -1,1 +1,1 @@
-"""What matching's figures are made with."""
+"""What matching is measured with: `python -m bench.matching COMMAND`."""

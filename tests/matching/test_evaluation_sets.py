@@ -76,7 +76,7 @@ def find_closed_gates(need: Record, offer: Record) -> list[str]:
     closed = []
     if max(need["starts_on"], offer["starts_on"]) > min(need["ends_on"], offer["ends_on"]):
         closed.append("dates")
-    if not set(need["languages"]) & set(offer["languages"]):
+    if not set(need["languages"]) <= set(offer["languages"]):
         closed.append("language")
     if {need["mode"], offer["mode"]} == {"onsite", "remote"}:
         closed.append("mode")
