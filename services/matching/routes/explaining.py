@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from kernel.auth import PEOPLE, TOWN, Role
 from kernel.routing import InWork, allow, make_router
 from services.matching.engine.explaining.markup import CONTENT_SECURITY_POLICY
+from services.matching.engine.explaining.need_record import render_need_record
 from services.matching.engine.explaining.record import Reader
 from services.matching.engine.explaining.record_page import render_record
 from services.matching.schemas.explaining import SmallestChangeOut, WhyNotOut, WhyOut
@@ -58,6 +59,19 @@ async def explain_pair(work: InWork, need_id: UUID, offer_id: UUID) -> WhyNotOut
 async def find_smallest_change(work: InWork, need_id: UUID) -> SmallestChangeOut:
     """Compute the smallest changes that would let an open offer serve a need. Nothing is saved."""
     return SmallestChangeOut.of(await use_cases.find_smallest_change(work, need_id))
+
+
+@router.get("/needs/{need_id}/record", **allow("matching:read", Role.ASSOCIATION, Role.AUDITOR, *TOWN))
+async def read_need_record(work: InWork, need_id: UUID, request: Request) -> dict[str, Any]:
+    """Give the record of a need that nobody serves: why nothing is proposed. Computed now; nothing is saved."""
+    return await use_cases.make_need_record(work, need_id, contact=find_contact(request))
+
+
+@router.get("/needs/{need_id}/record/page", **PAGE, **allow("matching:read", Role.ASSOCIATION, Role.AUDITOR, *TOWN))
+async def show_need_record(work: InWork, need_id: UUID, request: Request) -> HTMLResponse:
+    """Show why nothing is proposed for a need, as a page in plain French."""
+    record = await use_cases.make_need_record(work, need_id, contact=find_contact(request))
+    return HTMLResponse(render_need_record(record), headers=PAGE_HEADERS)
 
 
 def find_contact(request: Request) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from services.matching.domain.missions import Mission
 from services.matching.domain.states import MissionState, OfferState
+from services.matching.engine.explaining.answers import Search, WhyNot
 from services.matching.engine.explaining.changes import Change, ChangeKind
 from services.matching.engine.explaining.criteria import Criterion, list_criteria
 from services.matching.engine.explaining.freezing import Origin, freeze
@@ -20,7 +21,6 @@ from services.matching.engine.fit import Fit
 from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.reasons import describe_obstacle, explain_parts
 from services.matching.engine.sentences import count, write_hours
-from services.matching.use_cases.explaining import Search, WhyNot
 
 
 class WordsOut(BaseModel):

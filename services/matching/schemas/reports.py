@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from services.matching.domain.states import Deed
+from services.matching.engine.explaining.answers import Answers
 from services.matching.engine.explaining.equity import METHOD, Equity
-from services.matching.use_cases.reports import Answers
 
 
 class GroupOut(BaseModel):

@@ -45,6 +45,14 @@ async def find_live_mission(work: Work, *, need_id: UUID) -> Mission | None:
     return mission_from(row) if row else None
 
 
+async def count_past_missions(work: Work, *, need_id: UUID) -> dict[str, int]:
+    """Missions of a need that were never served, by state."""
+    query = select(mission.c.state, func.count().label("missions")).where(
+        mission.c.need_id == need_id, mission.c.state.in_(NEVER_SERVED)
+    )
+    return {row.state: row.missions for row in await work.connection.execute(query.group_by(mission.c.state))}
+
+
 async def save_fields_of_action(work: Work, actor_id: UUID, fields: Sequence[str], *, version: int) -> None:
     """Of the actor as this version of it has them; an older one than is kept changes nothing."""
     await work.driver.execute(

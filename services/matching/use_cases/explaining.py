@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,47 +14,25 @@ from services.matching.domain.offers import Offer
 from services.matching.domain.weights import WeightsVersion
 from services.matching.engine.cells import ANYWHERE, make_tokens
 from services.matching.engine.comparison import find_key
+from services.matching.engine.explaining.answers import Search, WhyNot
+from services.matching.engine.explaining.need_record import build_need_record
 from services.matching.engine.explaining.record import Reader, build_record
-from services.matching.engine.explaining.search import Cure, Cures, find_cure, find_cures
-from services.matching.engine.fit import Fit, assess
+from services.matching.engine.explaining.search import find_cure, find_cures
+from services.matching.engine.fit import assess
 from services.matching.engine.surroundings import Surroundings
 from services.matching.store.candidates import list_offers_by_token, list_open_offers, load_candidates
-from services.matching.store.explaining import find_live_mission, list_live_missions, read_proposed_at
+from services.matching.store.explaining import count_past_missions, find_live_mission, list_live_missions, read_proposed_at
 from services.matching.store.history import list_steps
 from services.matching.store.missions import get_mission
 from services.matching.store.needs import get_need
 from services.matching.store.offers import get_offer
-from services.matching.store.weights import list_weights
+from services.matching.store.weights import get_weights, list_weights
 from services.matching.tables import mission_event
 from services.matching.use_cases.candidates import look_around
 from services.matching.use_cases.needs import may_act_for
 
 MOST_OFFERS = 10_000  # are looked at for the smallest change
 _STEP_FIELDS = ("deed", "side", "happened_at", "reason", "criterion")
-
-
-@dataclass(frozen=True)
-class Search:
-    """`complete`: every open offer was looked at, not only those whose skills are nearest."""
-
-    need: Need
-    cures: Cures
-    complete: bool
-
-
-@dataclass(frozen=True)
-class WhyNot:
-    """One pair. `fit` is none where the offer is not open (any more). `taken`: the missions that the offer's minutes went to;
-    `preferred`: the mission that the need has, unless it is this offer's own. `full`: whose these are may be told."""
-
-    need: Need
-    offer: Offer
-    fit: Fit | None
-    cure: Cure | None
-    taken: tuple[Mission, ...]
-    preferred: Mission | None
-    is_served: bool
-    full: bool
 
 
 async def make_record(work: Work, mission_id: UUID, *, contact: str) -> dict[str, Any]:
@@ -100,7 +77,23 @@ async def find_smallest_change(work: Work, need_id: UUID) -> Search:
     ids, complete = await _list_offers(work, need, surroundings)
     candidates = await load_candidates(work, ids)
     # In a thread: ten thousand offers take a second, and other requests go on meanwhile.
-    return Search(need, await asyncio.to_thread(find_cures, need, candidates, surroundings), complete)
+    cures = await asyncio.to_thread(find_cures, need, candidates, surroundings)
+    return Search(need, cures, complete, surroundings.referential.version)
+
+
+async def make_need_record(work: Work, need_id: UUID, *, contact: str) -> dict[str, Any]:
+    """Why nothing is proposed for a need, as the law wants it told; to whom the smallest change is shown."""
+    search = await find_smallest_change(work, need_id)
+    return build_need_record(
+        search.need,
+        search.cures,
+        complete=search.complete,
+        past_missions=await count_past_missions(work, need_id=need_id),
+        in_force=await get_weights(work),
+        referential=search.referential,
+        contact=contact,
+        now=work.now,
+    )
 
 
 async def _list_offers(work: Work, need: Need, surroundings: Surroundings) -> tuple[list[UUID], bool]:

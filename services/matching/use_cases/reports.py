@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from kernel.work import Work
 from services.matching.domain.missions import Criterion, Side
 from services.matching.domain.states import Deed
 from services.matching.domain.weights import WeightsVersion
+from services.matching.engine.explaining.answers import Answers
 from services.matching.engine.explaining.equity import Equity, Observation, measure_equity
 from services.matching.engine.explaining.public_rules import describe_rules
 from services.matching.engine.referential import load_referential
@@ -49,18 +49,6 @@ async def read_equity(work: Work, *, since: date | None, until: date | None) -> 
 
 def _start(day: date) -> datetime:
     return datetime.combine(day, time(), LOCAL_ZONE)
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What people answered to the proposals of one version of the weights. `criteria`: by deed, criterion (empty: not said)
-    and side, how many."""
-
-    version: WeightsVersion | None
-    proposed: int
-    agreed: int
-    declined: int
-    criteria: dict[Deed, dict[str, dict[str, int]]]
 
 
 async def read_feedback(work: Work) -> list[Answers]:

@@ -181,6 +181,22 @@ class TestSmallestChange:
         await ask(stranger, f"/needs/{need['id']}/smallest-change", method="GET", status=403)
 
 
+class TestNeedRecord:
+    async def test_says_why_nothing_is_proposed(self, town: Town) -> None:
+        need = await town.add_open_need(title=HOSTILE)
+        await town.add_open_offer((await town.add_volunteer())[0], minutes=180)
+        record = await ask(town.association, f"/needs/{need['id']}/record", method="GET")
+        assert set(record) == RECORD - {"complete", "reader", "proposal_digest"}
+        assert record["operations"][1]["changes"] == [{"sentence": "Avec 3 h au lieu de 6 h.", "cost": 25}]
+        assert {gate["kind"]: gate["offers"] for gate in record["operations"][0]["gates"]}["minutes"] == 1
+        told = record.pop("digest")
+        assert told == digest(record)
+        text = await read_page(town.association, f"/needs/{need['id']}/record/page")
+        assert "Avec 3 h au lieu de 6 h." in text
+        _, stranger = await town.add_association()
+        await ask(stranger, f"/needs/{need['id']}/record", method="GET", status=403)
+
+
 class TestRules:
     async def test_are_those_in_force(self, town: Town, sign_in: Enter) -> None:
         visitor = await sign_in(Role.VISITOR)

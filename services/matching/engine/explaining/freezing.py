@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from services.matching.domain.needs import NeedFacts
+from services.matching.domain.offers import OfferFacts
 from services.matching.engine.comparison import find_key
 from services.matching.engine.explaining.evidence import find_words
 from services.matching.engine.fit import Fit
@@ -53,8 +55,8 @@ def freeze(fit: Fit, *, origin: Origin) -> dict[str, Any]:
         "place": {"kind": fit.place.kind, "metres": fit.place.metres},
         "common": {"first_day": fit.first_day, "last_day": fit.last_day, "week": fit.common_week},
         "gates": [_describe_gate(fit, kind) for kind in ObstacleKind],
-        "need": _list_facts(fit.need.facts, version=fit.need.version),
-        "offer": _list_facts(fit.candidate.offer.facts, version=fit.candidate.offer.version)
+        "need": list_facts(fit.need.facts, version=fit.need.version),
+        "offer": list_facts(fit.candidate.offer.facts, version=fit.candidate.offer.version)
         | {"free_minutes": fit.candidate.remaining_minutes, "employed": fit.candidate.employer_id is not None},
     }
     plain: dict[str, Any] = orjson.loads(orjson.dumps(frozen))
@@ -78,6 +80,7 @@ def _describe_gate(fit: Fit, kind: ObstacleKind) -> dict[str, Any]:
     return {"kind": kind, "passed": not blocked} | ({"sentence": describe_obstacle(fit, kind)} if blocked else {})
 
 
-def _list_facts(facts: Any, *, version: int) -> dict[str, Any]:
+def list_facts(facts: NeedFacts | OfferFacts, *, version: int) -> dict[str, Any]:
+    """Written facts without what is nobody's to read in an explanation."""
     values = {name: value for name, value in asdict(facts).items() if name not in _LEFT_OUT}
     return values | {"version": version, "has_point": facts.point is not None}

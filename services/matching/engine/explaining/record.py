@@ -31,7 +31,7 @@ _DEGREES = {
     "best": "Moyen : pour ce besoin, le traitement a cherché les offres possibles et proposé celle du meilleur score.",
     "together": "Moyen : le traitement a choisi cette paire en cherchant pour tous les besoins ouverts ensemble.",
 }
-_MODE = (
+MODE = (
     "Le traitement propose ; il ne décide pas. Sans l'accord de l'association, de la personne bénévole et, pour une offre "
     "professionnelle, de l'entreprise, il n'y a pas de mission. Chaque côté refuse librement ; une personne répond aux questions."
 )
@@ -83,7 +83,7 @@ def build_record(
         },
         "contribution": {
             "degree": _DEGREES[explanation["origin"] if explanation else "best"],
-            "mode": _MODE,
+            "mode": MODE,
             "human_decisions": [_tell_step(step) for step in steps],
         },
         "data": _list_data(mission, reader),
@@ -134,7 +134,7 @@ def _list_data(mission: Mission, reader: Reader) -> list[dict[str, Any]]:
             {"name": "raisons conservées", "value": list(mission.reasons), "source": "proposition de mission", "about": "mission"}
         ]
     written_by = "écrit par l'association, qualifié avec l'opérateur"
-    found = [_datum(name, value, written_by, "need") for name, value in _tell_need(explanation["need"])]
+    found = [_datum(name, value, written_by, "need") for name, value in tell_need(explanation["need"])]
     if reader in _SEES_OFFER:
         found += [_datum(*pair, "écrit par la personne bénévole", "offer") for pair in _tell_offer(explanation["offer"])]
         employed = "connu" if explanation["offer"]["employed"] else "aucun"
@@ -163,7 +163,7 @@ def _datum(name: str, value: Any, source: str, about: str) -> dict[str, Any]:
     return {"name": name, "value": value, "source": source, "about": about}
 
 
-def _tell_need(need: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def tell_need(need: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [
         ("intitulé", need["title"]),
         *_tell_terms(need),
