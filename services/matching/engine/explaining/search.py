@@ -127,7 +127,8 @@ def _prove_first(ideas: list[_Idea], surroundings: Surroundings) -> Cure | None:
 
 def _list_ideas(fit: Fit, surroundings: Surroundings, *, kinds: int) -> Iterator[_Idea]:
     """For every set of exactly so many kinds that lifts all gates of this offer, the smallest measure of each."""
-    if fit.fits or _NEVER & set(fit.obstacles):
+    # No kind lifts two gates that can block at once, so each gate asks for a kind of its own.
+    if fit.fits or len(fit.obstacles) > kinds or _NEVER & set(fit.obstacles):
         return
     sets = {frozenset().union(*chosen) for chosen in product(*(_LIFTERS[obstacle] for obstacle in fit.obstacles))}
     for chosen in sets:
