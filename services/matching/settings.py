@@ -9,6 +9,8 @@ class Settings(ServiceSettings):
     expiry_poll_seconds: float = Field(
         600, gt=0, description="Pause between two looks for needs and offers whose end has passed."
     )
+    rounds_poll_seconds: float = Field(1, gt=0, description="Pause between two looks for allocation rounds that wait.")
+    round_limit_seconds: float = Field(3600, gt=0, description="Longer than this no round is computed; it then fails.")
     refresh_poll_seconds: float = Field(
         600, gt=0, description="Pause between two looks for offers and needs that are found by what is out of date."
     )

@@ -2,11 +2,14 @@
 
 import asyncio
 
+import pytest
+
 from kernel.auth import Caller, Role
 from kernel.events.credits import AssociationAdmitted
 from kernel.events.matching import MissionProposed
 from kernel.ids import new_id
 from kernel.work import open_work
+from services.matching.use_cases import proposals
 from tests.builders.matching import ANTONY
 from tests.matching.conftest import MakeDuo, Published, Town, ask, make_member_recorded
 
@@ -156,6 +159,14 @@ class TestProposeMissions:
         await ask(town.operator, "/proposals", {"campaign_id": str(new_id())}, status=409)
         summary = await ask(town.operator, "/proposals", {"campaign_id": str(town.campaign_id)})
         assert len(summary["proposed"]) == 1
+
+    async def test_too_many_are_for_a_round(self, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(proposals, "MOST_NEEDS_AT_ONCE", 1)
+        for _ in range(2):
+            await town.add_open_need()
+        problem = await ask(town.operator, "/proposals", status=409)
+        assert problem["type"].endswith("too-many-at-once")
+        assert "POST /rounds" in problem["detail"]
 
     async def test_is_the_operators(self, town: Town) -> None:
         for client in (town.association, town.officer):

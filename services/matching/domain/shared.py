@@ -49,6 +49,17 @@ class Campaign:
 
 
 @dataclass(frozen=True)
+class Actor:
+    """A body of the registry as it told of it last. `name`: none where that was before names were kept."""
+
+    version: int
+    kind: str
+    archived: bool
+    name: str | None = None
+    fields_of_action: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Commune:
     name: str
     latitude: float

@@ -1,6 +1,6 @@
-"""The states of needs, offers and missions, and every step between them.
+"""The states of needs, offers, missions and allocation rounds, and every step between them.
 
-The three tables below are the whole life of each (DOMAIN.md, "States"): a deed that a table does not hold for a
+The tables below are the whole life of each (DOMAIN.md, "States"): a deed that a table does not hold for a
 state is refused, and nothing but `take_step` changes a state. Each step is kept as a row of history with from, to,
 when, who and reason.
 """
@@ -46,8 +46,17 @@ class MissionState(StrEnum):
     DISPUTED = "disputed"
 
 
+class RoundState(StrEnum):
+    ASKED = "asked"
+    COMPUTING = "computing"
+    COMPUTED = "computed"  # to be looked at; nothing is sent
+    RELEASED = "released"  # its missions are proposed
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
 class Deed(StrEnum):
-    """What somebody does to a need, an offer or a mission."""
+    """What somebody does to a need, an offer, a mission or a round."""
 
     CREATE = "create"
     # a need
@@ -75,9 +84,21 @@ class Deed(StrEnum):
     REFUSE_SETTLEMENT = "refuse_settlement"
     CLOSE = "close"
     CANCEL = "cancel"
+    # a round
+    COMPUTE = "compute"
+    FINISH = "finish"
+    COMPUTE_AGAIN = "compute_again"  # what computed it died
+    RELEASE = "release"
+    STOP = "stop"
+    FAIL = "fail"
+    PIN = "pin"
+    EXCLUDE = "exclude"
+    UNCHOOSE = "unchoose"
 
 
-S = TypeVar("S", NeedState, OfferState, MissionState)
+TAKES_CHOICES = (RoundState.ASKED, RoundState.COMPUTED, RoundState.STOPPED, RoundState.FAILED)
+
+S = TypeVar("S", NeedState, OfferState, MissionState, RoundState)
 Moves = Mapping[tuple[S, Deed], S]
 
 NEED_MOVES: Moves[NeedState] = {
@@ -128,11 +149,24 @@ MISSION_MOVES: Moves[MissionState] = {
     (MissionState.DISPUTED, Deed.CANCEL): MissionState.CANCELLED,
 }
 
+ROUND_MOVES: Moves[RoundState] = {
+    (RoundState.ASKED, Deed.COMPUTE): RoundState.COMPUTING,
+    (RoundState.COMPUTING, Deed.FINISH): RoundState.COMPUTED,
+    (RoundState.COMPUTING, Deed.COMPUTE_AGAIN): RoundState.ASKED,
+    (RoundState.COMPUTED, Deed.RELEASE): RoundState.RELEASED,
+    (RoundState.ASKED, Deed.STOP): RoundState.STOPPED,
+    (RoundState.COMPUTING, Deed.STOP): RoundState.STOPPED,
+    (RoundState.COMPUTING, Deed.FAIL): RoundState.FAILED,
+    # Pairs that a person pins or excludes: for the round that waits, or for the next one that is based on it.
+    **{(state, deed): state for state in TAKES_CHOICES for deed in (Deed.PIN, Deed.EXCLUDE, Deed.UNCHOOSE)},
+}
+
 # A no, an end before its time, and every step back: each says why, and who.
 REASONED = frozenset(
     {
         Deed.REOPEN, Deed.WITHDRAW, Deed.EXPIRE, Deed.DECLINE, Deed.REFUSE, Deed.CANCEL, Deed.DISPUTE,
         Deed.REFUSE_SETTLEMENT, Deed.REPORT_AGAIN, Deed.VALIDATE_DISPUTED,
+        Deed.COMPUTE_AGAIN, Deed.STOP, Deed.FAIL, Deed.PIN, Deed.EXCLUDE, Deed.UNCHOOSE,
     }
 )  # fmt: skip
 

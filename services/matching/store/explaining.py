@@ -6,18 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, and_, column, exists, func, select
-from sqlalchemy import table as table_of
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.types import Text, Uuid
+from sqlalchemy import Row, and_, exists, func, select
 
 from kernel.work import Work
 from services.matching.domain.missions import Mission
 from services.matching.domain.states import NEVER_SERVED, Deed, MissionState
 from services.matching.store.missions import mission_from
-from services.matching.tables import mission, mission_event, need, need_event, territory
-
-_actor = table_of("actor", column("territory", Text), column("id", Uuid), column("fields_of_action", ARRAY(Text)))
+from services.matching.tables import actor, mission, mission_event, need, need_event, territory
 
 
 async def find_territory_name(work: Work) -> str | None:
@@ -53,13 +48,6 @@ async def count_past_missions(work: Work, *, need_id: UUID) -> dict[str, int]:
     return {row.state: row.missions for row in await work.connection.execute(query.group_by(mission.c.state))}
 
 
-async def save_fields_of_action(work: Work, actor_id: UUID, fields: Sequence[str], *, version: int) -> None:
-    """Of the actor as this version of it has them; an older one than is kept changes nothing."""
-    await work.driver.execute(
-        "UPDATE actor SET fields_of_action = $2 WHERE id = $1 AND version = $3", actor_id, sorted(set(fields)), version
-    )
-
-
 @dataclass(frozen=True)
 class OpenedNeed:
     """A need that was opened in a period, and whether a mission was proposed, or agreed, for it since."""
@@ -86,10 +74,10 @@ async def list_opened_needs(work: Work, *, since: datetime, until: datetime) -> 
             need.c.minutes,
             exists().where(of_need).label("proposed"),
             exists().where(of_need, mission.c.agreed_at.is_not(None)).label("agreed"),
-            func.coalesce(_actor.c.fields_of_action, []).label("fields"),
+            func.coalesce(actor.c.fields_of_action, []).label("fields"),
         )
         .join(opened, opened.c.subject_id == need.c.id)
-        .outerjoin(_actor, and_(_actor.c.territory == need.c.territory, _actor.c.id == need.c.association_id))
+        .outerjoin(actor, and_(actor.c.territory == need.c.territory, actor.c.id == need.c.association_id))
         .where(opened.c.at >= since, opened.c.at < until)
         .order_by(need.c.id)
     )

@@ -1,9 +1,12 @@
 """What the facts of needs and offers have in common as columns."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import ARRAY, ColumnElement, Row, any_, literal
+from sqlalchemy import Uuid as UuidType
 
 from services.matching.domain.needs import NeedFacts
 from services.matching.domain.offers import OfferFacts
@@ -23,3 +26,8 @@ def facts_values(facts: NeedFacts | OfferFacts) -> dict[str, Any]:
 
 def point_from(row: Row[Any]) -> Point | None:
     return None if row.latitude is None else Point(row.latitude, row.longitude)
+
+
+def is_any(column: ColumnElement[UUID], ids: Collection[UUID]) -> ColumnElement[bool]:
+    """Whether the column is one of these, however many: one bound array, where `IN` binds each (and ends at 32,767)."""
+    return column == any_(literal(list(ids), ARRAY(UuidType)))

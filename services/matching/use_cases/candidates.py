@@ -31,7 +31,7 @@ from services.matching.store.candidates import (
 from services.matching.store.known import list_panels
 from services.matching.store.needs import get_need
 from services.matching.store.offers import get_offer
-from services.matching.store.weights import get_weights
+from services.matching.store.weights import get_weights, get_weights_version
 from services.matching.use_cases.facts import known_communes
 from services.matching.use_cases.needs import may_act_for
 
@@ -115,10 +115,10 @@ async def find_misses(work: Work, need: Need, surroundings: Surroundings) -> lis
     return rank(need, candidates, surroundings)[1]
 
 
-async def look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
-    """What the fits of these needs depend on."""
+async def look_around(work: Work, needs: Sequence[Need], *, weights_version: int | None = None) -> Surroundings:
+    """What the fits of these needs depend on; with the weights in force unless a version is named."""
     campaign_ids = {need.campaign_id for need in needs}
-    in_force = await get_weights(work)
+    in_force = await get_weights(work) if weights_version is None else await get_weights_version(work, weights_version)
     return Surroundings(
         today=local_date(work.now),
         communes=await known_communes(work),

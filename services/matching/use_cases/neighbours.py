@@ -3,14 +3,12 @@
 Actors and members bear a version: the greater one holds. Territories and communes bear none: what was told later holds.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from kernel.work import Work
-from services.matching.domain.shared import Commune
+from services.matching.domain.shared import Actor, Commune
 from services.matching.store import known
-from services.matching.store.explaining import save_fields_of_action
 from services.matching.store.search import mark_commune
 
 
@@ -23,13 +21,8 @@ async def remember_commune(work: Work, insee: str, *, name: str, latitude: float
     await mark_commune(work, insee)
 
 
-async def remember_actor(work: Work, id: UUID, *, version: int, kind: str, archived: bool) -> None:
-    await known.save_actor(work, id, version=version, kind=kind, archived=archived)
-
-
-async def remember_fields(work: Work, id: UUID, *, version: int, fields: Sequence[str]) -> None:
-    """The association's fields of action, for the report of whose needs are proposed for; no gate and no score reads them."""
-    await save_fields_of_action(work, id, fields, version=version)
+async def remember_actor(work: Work, id: UUID, actor: Actor) -> None:
+    await known.save_actor(work, id, actor)
 
 
 async def remember_member(work: Work, id: UUID, *, version: int, actor_id: UUID | None, archived: bool) -> None:

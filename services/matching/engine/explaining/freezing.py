@@ -4,6 +4,7 @@ It is frozen with the mission when it is proposed, so that a later edit of the n
 nothing in it. It holds no name, no point on a map and no free text but the words that speak for a skill.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
@@ -32,14 +33,16 @@ class Origin(StrEnum):
     NAMED = "named"  # a person named the offer; gates and score only told about it
     BEST = "best"  # the best score for one need
     TOGETHER = "together"  # chosen for all open needs together
+    ROUND = "round"  # chosen by an allocation round that a person asked for, saw and released
 
 
-def freeze(fit: Fit, *, origin: Origin) -> dict[str, Any]:
-    """Everything that the score and the gates looked at for one pair, as plain JSON."""
+def freeze(fit: Fit, *, origin: Origin, round: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Everything that the score and the gates looked at for one pair, as plain JSON. `round`: which one, and its terms."""
     frozen = {
         "format": FORMAT,
         "engine": ENGINE_VERSION,
         "origin": origin,
+        "round": round,
         "referential": fit.referential.version,
         "weights_version": fit.weights_version,
         "weights": asdict(fit.weights),
@@ -59,7 +62,7 @@ def freeze(fit: Fit, *, origin: Origin) -> dict[str, Any]:
         "offer": list_facts(fit.candidate.offer.facts, version=fit.candidate.offer.version)
         | {"free_minutes": fit.candidate.remaining_minutes, "employed": fit.candidate.employer_id is not None},
     }
-    plain: dict[str, Any] = orjson.loads(orjson.dumps(frozen))
+    plain: dict[str, Any] = orjson.loads(orjson.dumps(frozen, default=str))  # UUIDs of the driver
     return plain
 
 

@@ -30,6 +30,10 @@ _DEGREES = {
     "named": "Faible : une personne a désigné l'offre ; le traitement a vérifié les conditions et calculé le score.",
     "best": "Moyen : pour ce besoin, le traitement a cherché les offres possibles et proposé celle du meilleur score.",
     "together": "Moyen : le traitement a choisi cette paire en cherchant pour tous les besoins ouverts ensemble.",
+    "round": "Moyen : le traitement a choisi cette paire dans un calcul d'ensemble qu'une personne de la ville a demandé, lu, "
+    "puis envoyé.",
+    "pinned": "Faible : une personne de la ville a imposé cette paire dans un calcul d'ensemble ; le traitement a vérifié les "
+    "conditions et calculé le score.",
 }
 MODE = (
     "Le traitement propose ; il ne décide pas. Sans l'accord de l'association, de la personne bénévole et, pour une offre "
@@ -82,7 +86,8 @@ def build_record(
             "proposed_at": proposed_at,
         },
         "contribution": {
-            "degree": _DEGREES[explanation["origin"] if explanation else "best"],
+            "round": explanation.get("round") if explanation else None,
+            "degree": _tell_degree(explanation),
             "mode": MODE,
             "human_decisions": [_tell_step(step) for step in steps],
         },
@@ -112,6 +117,16 @@ def build_record(
 def digest(content: Any) -> str:
     """SHA-256 over the JSON with sorted keys and no spaces, as `sha256:…`."""
     return f"sha256:{hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()}"
+
+
+def _tell_degree(explanation: Mapping[str, Any] | None) -> str:
+    if explanation is None:
+        return _DEGREES["best"]
+    if (explanation.get("round") or {}).get("pinned"):
+        return (
+            "Faible : une personne de la ville a imposé cette paire ; le traitement a vérifié les conditions et calculé le score."
+        )
+    return _DEGREES[explanation["origin"]]
 
 
 def _tell_step(step: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,5 +241,5 @@ def _list_operations(mission: Mission, criteria: Sequence[Criterion]) -> list[di
             ]
         },
         score,
-        {"step": "choice", "what": "Choix de la paire.", "result": _DEGREES[explanation["origin"]]},
+        {"step": "choice", "what": "Choix de la paire.", "result": _tell_degree(explanation)},
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from alembic import op
 from kernel.migrate import execute_script
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0005"
 
 DDL = """
 ALTER TABLE mission ADD COLUMN explanation jsonb;
@@ -22,8 +22,7 @@ CREATE TRIGGER mission_explanation_stays BEFORE UPDATE ON mission FOR EACH ROW
 ALTER TABLE mission_event ADD COLUMN criterion text
   CHECK (criterion IN ('skills', 'distance', 'dates', 'minutes', 'language', 'setting', 'person', 'other'));
 
--- Whose associations' needs are proposed for: compared by field of action, never by person.
-ALTER TABLE actor ADD COLUMN IF NOT EXISTS fields_of_action text[] NOT NULL DEFAULT '{}';
+-- Which needs were opened in a period, for the report of whose are proposed for.
 CREATE INDEX ix_need_event_opened ON need_event (territory, happened_at) WHERE deed = 'open';
 """
 
