@@ -3,6 +3,7 @@
 import typer
 
 from cli.console import TeachingGroup
+from cli.matching import explaining_commands
 from cli.matching.skill_commands import skills_app, suggest
 
 match_app = typer.Typer(
@@ -10,3 +11,4 @@ match_app = typer.Typer(
 )
 match_app.add_typer(skills_app, name="skills")
 match_app.command("suggest")(suggest)
+explaining_commands.add_to(match_app)

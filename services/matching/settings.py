@@ -18,3 +18,7 @@ class Settings(ServiceSettings):
     most_waiting_suggestions: int = Field(
         64, ge=1, description="Texts that may wait or be read at once; one more is answered 503, to come again."
     )
+    matching_contact: str = Field(
+        "l'agent de la ville chargé du dispositif, ou l'opérateur de la campagne",
+        description="Whom to ask about a match, as the public rules and the records say; e.g. an office and its address.",
+    )

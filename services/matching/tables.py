@@ -1,5 +1,7 @@
 """Matching's tables as SQLAlchemy sees them; `migrations/` creates them."""
 
+from typing import Any
+
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Float, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import JSONB
@@ -185,6 +187,7 @@ mission = Table(
     instant_column("agreed_at", nullable=True),
     Column("version", Integer, nullable=False),
     Column("weights_version", Integer),
+    Column("explanation", JSONB(none_as_null=True)),  # frozen when proposed, see 0007
     instant_column("created_at"),
     instant_column("changed_at"),
 )  # fmt: skip
@@ -390,7 +393,7 @@ local_skill = Table(
 )  # fmt: skip
 
 
-def _history(name: str) -> Table:
+def _history(name: str, *columns: Column[Any]) -> Table:
     return Table(
         name, metadata,
         Column("territory", Text, primary_key=True),
@@ -404,12 +407,13 @@ def _history(name: str) -> Table:
         Column("side", Text),
         Column("reason", Text),
         Column("cause", UuidType),
+        *columns,
     )  # fmt: skip
 
 
 need_event = _history("need_event")
 offer_event = _history("offer_event")
-mission_event = _history("mission_event")
+mission_event = _history("mission_event", Column("criterion", Text))  # what spoke for a yes or a no
 allocation_round_event = _history("allocation_round_event")
 skill_word_event = _history("skill_word_event")
 local_skill_event = _history("local_skill_event")

@@ -1,6 +1,18 @@
 """The routes of matching, by what they are about."""
 
-from services.matching.routes import missions, needs, offers, own_skills, proposals, rounds, skills, suggestions, weights
+from services.matching.routes import (
+    explaining,
+    missions,
+    needs,
+    offers,
+    own_skills,
+    proposals,
+    reports,
+    rounds,
+    skills,
+    suggestions,
+    weights,
+)
 
 routers = [
     needs.router,
@@ -12,4 +24,6 @@ routers = [
     skills.router,
     suggestions.router,
     own_skills.router,
+    explaining.router,
+    reports.router,
 ]

@@ -124,6 +124,7 @@ class HistoryOut(BaseModel):
     who: str = Field(description="Member, actor or client who did it; `system` for the platform itself.")
     side: str | None = None
     reason: str | None
+    criterion: str | None = Field(None, description="What spoke most for a yes or a no to a mission, if it was said.")
 
 
 class SkillOut(BaseModel):
@@ -143,4 +144,4 @@ class PointOut(BaseModel):
 
 def history_values(rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Rows of history as `HistoryOut` takes them."""
-    return [{name: getattr(row, name) for name in HistoryOut.model_fields} for row in rows]
+    return [{name: getattr(row, name, None) for name in HistoryOut.model_fields} for row in rows]

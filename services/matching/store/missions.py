@@ -59,11 +59,13 @@ async def insert_proposed(work: Work, missions: Sequence[Mission]) -> None:
     await save_first_steps(work, mission_event, [one.id for one in missions], step)
 
 
-async def save_mission(work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None) -> None:
-    """Write a locked mission back, with the steps of its state."""
+async def save_mission(
+    work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None, criterion: str | None = None
+) -> None:
+    """Write a locked mission back, with the steps of its state; `criterion`: what spoke for the first of them."""
     values = _values(saved) | {"changed_at": work.now}
     await work.connection.execute(update(mission).where(mission.c.id == saved.id), values)
-    await save_steps(work, mission_event, saved.id, *steps, side=side)
+    await save_steps(work, mission_event, saved.id, *steps, side=side, criterion=criterion)
 
 
 @dataclass(frozen=True)
