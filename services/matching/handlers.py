@@ -5,6 +5,7 @@ Credit that was asked for directly, over HTTP, is of missions that another platf
 
 from kernel.bus.consumer import Handlers
 from kernel.events.credits import (
+    AssociationAdmitted,
     CampaignClosed,
     CampaignOpened,
     CreditReserved,
@@ -44,6 +45,11 @@ async def on_member_recorded(work: Work, event: MemberRecorded) -> None:
 @handlers.on(CampaignOpened)
 async def on_campaign_opened(work: Work, event: CampaignOpened) -> None:
     await neighbours.remember_campaign(work, event.campaign_id, title=event.title)
+
+
+@handlers.on(AssociationAdmitted)
+async def on_association_admitted(work: Work, event: AssociationAdmitted) -> None:
+    await neighbours.remember_panel_place(work, event.campaign_id, association_id=event.association_id)
 
 
 @handlers.on(CampaignClosed)

@@ -55,6 +55,14 @@ campaign = Table(
     Column("title", Text, nullable=False),
     Column("opened", Boolean, nullable=False),
     Column("closed", Boolean, nullable=False),
+    Column("panel_heard", Boolean, nullable=False),  # not so of campaigns that were there before we listened to admissions
+)  # fmt: skip
+
+panel = Table(
+    "panel", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("campaign_id", UuidType, primary_key=True),
+    Column("association_id", UuidType, primary_key=True),
 )  # fmt: skip
 
 # ---- Needs, offers, missions ----------------------------------------------------------------------------------------
@@ -74,6 +82,13 @@ need = Table(
     Column("ends_on", Date, nullable=False),
     Column("commune", Text),
     Column("remote", Boolean, nullable=False),
+    Column("languages", ARRAY(Text), nullable=False),
+    Column("week", ARRAY(Text), nullable=False),
+    Column("setting", Text),
+    Column("with_minors", Boolean, nullable=False),
+    Column("charter_required", Boolean, nullable=False),
+    Column("latitude", Float),
+    Column("longitude", Float),
     Column("state", Text, nullable=False),
     Column("qualification_note", Text),
     Column("version", Integer, nullable=False),
@@ -97,6 +112,13 @@ offer = Table(
     Column("remote", Boolean, nullable=False),
     Column("radius_km", Integer, nullable=False),
     Column("setting", Text, nullable=False),
+    Column("languages", ARRAY(Text), nullable=False),
+    Column("week", ARRAY(Text), nullable=False),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("excluded_associations", ARRAY(UuidType), nullable=False),
+    Column("honorability_checked_on", Date),
+    Column("charter_signed", Boolean, nullable=False),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
     instant_column("created_at"),
@@ -127,6 +149,7 @@ mission = Table(
     Column("served_minutes", Integer),
     instant_column("agreed_at", nullable=True),
     Column("version", Integer, nullable=False),
+    Column("weights_version", Integer),
     instant_column("created_at"),
     instant_column("changed_at"),
 )  # fmt: skip
@@ -142,6 +165,18 @@ timesheet = Table(
     Column("entered_by", Text, nullable=False),
     instant_column("entered_at"),
     Column("replaces", UuidType),
+)  # fmt: skip
+
+
+# How much each criterion counts here; a version is added, none is ever changed.
+weights = Table(
+    "weights", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("values", JSONB, nullable=False),
+    instant_column("set_at"),
+    Column("set_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Builders of needs, offers and missions: one valid thing each, with what a test cares about changed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -8,10 +9,11 @@ from uuid import UUID
 from kernel.ids import new_id
 from services.matching.domain.missions import Mission, Side
 from services.matching.domain.needs import Need, NeedFacts
-from services.matching.domain.offers import Candidate, Offer, OfferFacts, Setting
-from services.matching.domain.shared import Campaign, Commune, Skill
+from services.matching.domain.offers import Candidate, Offer, OfferFacts
+from services.matching.domain.shared import Campaign, Commune, Setting, Skill
 from services.matching.domain.states import MissionState, NeedState, OfferState
-from services.matching.engine.fit import Surroundings
+from services.matching.engine.referential import Referential, ReferentialSkill
+from services.matching.engine.surroundings import Surroundings
 
 TODAY = date(2026, 10, 1)
 NOW = datetime(2026, 10, 1, 9, 0, tzinfo=UTC)
@@ -67,15 +69,44 @@ def make_offer(
 
 
 def make_candidate(
-    *, remaining_minutes: int | None = None, live_missions: int = 0, employer_id: UUID | None = None, **offer: Any
+    *, remaining_minutes: int | None = None, missions: int = 0, employer_id: UUID | None = None, **offer: Any
 ) -> Candidate:
     made = make_offer(**offer)
     remaining = made.facts.minutes if remaining_minutes is None else remaining_minutes
-    return Candidate(made, remaining, live_missions, employer_id)
+    return Candidate(made, remaining, missions, employer_id)
 
 
 def make_surroundings(**changes: Any) -> Surroundings:
     return replace(Surroundings(TODAY, COMMUNES), **changes)
+
+
+def make_referential(
+    names: Mapping[str, str],
+    *,
+    near: Mapping[str, Mapping[str, float]] | None = None,
+    synonyms: Mapping[str, Sequence[str]] | None = None,
+) -> Referential:
+    """A small referential: codes with their French names."""
+    skills = {
+        code: ReferentialSkill(
+            code=code,
+            name_fr=name,
+            name_en=name,
+            definition=name,
+            parent="essai",
+            synonyms=tuple((synonyms or {}).get(code, ())),
+            asks=(),
+            gives=(),
+            titles=(),
+            tools=(),
+            false_friends=(),
+            near=dict((near or {}).get(code, {})),
+            rome=(),
+            esco=(),
+        )
+        for code, name in names.items()
+    }
+    return Referential("essai", {}, skills)
 
 
 def make_campaign(*, is_open: bool = True) -> Campaign:

@@ -11,7 +11,7 @@ from cli.importer import values
 from cli.importer.codes import ACTOR_KINDS, EXPIRIES, FIELDS_OF_ACTION, MEMBER_ROLES, SETTINGS
 from cli.importer.values import BadCell
 from services.credits.domain.campaigns import ExpiryRule
-from services.matching.domain.offers import Setting
+from services.matching.domain.shared import Setting
 from services.registry.domain.records import ActorKind, FieldOfAction, MemberRole
 
 

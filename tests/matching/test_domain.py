@@ -29,7 +29,7 @@ from services.matching.domain.needs import (
     decide_need_opening,
     decide_qualification,
 )
-from services.matching.domain.offers import Setting, decide_contributor, decide_offer_edit, decide_offer_opening
+from services.matching.domain.offers import decide_contributor, decide_offer_edit, decide_offer_opening
 from services.matching.domain.refusals import (
     AgreedMinutesExceeded,
     AlreadyAnswered,
@@ -42,6 +42,7 @@ from services.matching.domain.refusals import (
     Unknown,
     WrongState,
 )
+from services.matching.domain.shared import Setting
 from services.matching.domain.states import (
     LIVE,
     MISSION_MOVES,

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.ids import new_id
-from services.matching.domain.needs import Need
+from services.matching.domain.needs import Need, Unmet
 from services.matching.domain.offers import Candidate
 from services.matching.domain.shared import Commune, Skill
 from services.matching.engine.assignment import Plan, propose, rank
 from services.matching.engine.fit import Fit, ObstacleKind, assess
 from services.matching.engine.places import measure_distance_km
-from services.matching.engine.reasons import describe_obstacle, list_reasons
-from services.matching.engine.rules import EXPLANATION, LABELS, MAXIMUM_POINTS
+from services.matching.engine.reasons import explain_parts, list_reasons
+from services.matching.engine.rules import LABELS, explain_rules
 from services.matching.engine.sentences import count, write_distance, write_hours, write_period
-from services.matching.engine.skills import compare_skills, normalise_label
+from services.matching.engine.skills import normalise_label
+from services.matching.engine.weights import CRITERIA, DEFAULT_WEIGHTS, Weights
 from tests.builders.matching import (
     ANTONY,
     BOURG_LA_REINE,
@@ -66,19 +68,6 @@ class TestNormaliseLabel:
         assert normalise_label(normalise_label(label)) == normalise_label(label)
 
 
-class TestCompareSkills:
-    def test_a_lower_level_counts_for_its_share(self) -> None:
-        comparison = compare_skills([Skill("vidéo", 3), Skill("anglais")], [Skill("Video", 1), Skill("espagnol", 3)])
-        assert [(skill.label, skill.wanted, skill.offered) for skill in comparison.shared] == [("vidéo", 3, 1)]
-        assert comparison.missing == (Skill("anglais"),)
-        assert comparison.share == pytest.approx(1 / 6)
-
-    def test_a_skill_named_twice_counts_once_at_its_highest_level(self) -> None:
-        comparison = compare_skills([Skill("Vidéo"), Skill("video", 2)], [Skill("vidéo", 1), Skill("VIDEO", 3)])
-        assert comparison.share == 1
-        assert len(comparison.shared) == 1
-
-
 class TestMeasureDistance:
     def test_between_two_centres(self) -> None:
         assert measure_distance_km(COMMUNES[SCEAUX], COMMUNES[BOURG_LA_REINE]) == pytest.approx(1.57, abs=0.01)
@@ -111,16 +100,28 @@ class TestAssess:
             "à 1,6 km",
             "47 jours communs, du 5 octobre au 20 novembre 2026",
             "6 h demandées, 10 h offertes",
-            "aucune autre mission en cours ou proposée pour la personne bénévole",
+            "aucune autre mission confiée à la personne bénévole",
         ]
 
-    def test_each_part_of_the_score_is_named(self) -> None:
+    def test_each_part_of_the_score_is_named_with_what_gave_it(self) -> None:
         fit = look(make_need(), make_candidate())
-        assert {part.name: (part.points, part.maximum) for part in fit.parts} == {
-            name: (points, points) for name, points in MAXIMUM_POINTS.items()
+        parts = explain_parts(fit)
+        assert [(part.name, part.points, part.maximum) for part in parts] == [
+            ("skills", 50, 50), ("near", 0, 25), ("distance", 12, 12), ("availability", 12, 12), ("minutes", 3, 6),
+            ("continuity", 0, 6), ("newcomer", 6, 6), ("unmet", 8, 8),
+        ]  # fmt: skip
+        assert fit.score == sum(part.points for part in parts) == 91
+        assert {part.name: part.why for part in parts} == {
+            "skills": "2 compétences communes : comptabilité, tableur",
+            "near": "aucune à compter",
+            "distance": "dans la même commune : Sceaux",
+            "availability": "47 jours communs, du 5 octobre au 20 novembre 2026, sur 47 jours",
+            "minutes": "6 h demandées, 10 h offertes",
+            "continuity": "pas encore de mission menée ensemble",
+            "newcomer": "aucune autre mission confiée à la personne bénévole",
+            "unmet": "aucune heure demandée jusqu'ici par l'association",
         }
-        assert fit.score == sum(MAXIMUM_POINTS.values()) == 100
-        assert set(LABELS) == set(MAXIMUM_POINTS)
+        assert set(CRITERIA) <= set(LABELS)
 
     def test_less_than_wished_is_said_and_scored(self) -> None:
         need = make_need(skills=(Skill("comptabilité", 3), Skill("tableur")))
@@ -128,49 +129,30 @@ class TestAssess:
         assert fit.fits
         assert "à noter, niveau 2 pour 3 souhaité : comptabilité" in list_reasons(fit)
         assert "à noter, 1 compétence non couverte : tableur" in list_reasons(fit)
-        assert fit.parts[0].points == 17  # a third of 50: two thirds of one skill of two
+        assert fit.parts[0].points == 16  # a third of 50, rounded down: two thirds of one skill of two
 
     def test_what_is_left_of_the_minutes_is_said(self) -> None:
-        fit = look(make_need(minutes=60), make_candidate(minutes=600, remaining_minutes=90, live_missions=2))
+        fit = look(make_need(minutes=60), make_candidate(minutes=600, remaining_minutes=90, missions=2))
         assert "1 h demandée, 10 h offertes dont 1 h 30 encore libre" in list_reasons(fit)
-        assert list_reasons(fit)[4] == "2 autres missions en cours ou proposées"
-        assert fit.parts[-1].points == 5
+        assert "2 autres missions confiées à la personne bénévole" in list_reasons(fit)
+
+    def test_what_was_done_together_and_what_waits_is_said(self) -> None:
+        need, candidate = make_need(), make_candidate()
+        fit = look(
+            need,
+            candidate,
+            worked_together={(candidate.offer.volunteer_id, need.association_id): 1},
+            unmet={(need.campaign_id, need.association_id): Unmet(360, 720)},
+        )
+        assert "1 mission déjà menée ensemble, sans litige" in list_reasons(fit)
+        parts = {part.name: part for part in explain_parts(fit)}
+        assert (parts["continuity"].points, parts["unmet"].points) == (3, 4)
+        assert parts["unmet"].why == "6 h sur 12 h que l'association demande attendent encore"
 
     def test_only_days_to_come_count(self) -> None:
         fit = look(make_need(), make_candidate(), today=date(2026, 11, 19))
         assert "2 jours communs, du 19 au 20 novembre 2026" in list_reasons(fit)
         assert (fit.first_day, fit.last_day) == (date(2026, 11, 19), date(2026, 11, 20))
-
-    @pytest.mark.parametrize(
-        ("need", "offer", "kind", "sentence"),
-        [
-            (
-                {},
-                {"skills": (Skill("couture"),)},
-                "skills",
-                "aucune compétence commune ; le besoin demande : comptabilité, tableur",
-            ),
-            (
-                {},
-                {"available_from": date(2026, 12, 1)},
-                "dates",
-                "aucun jour commun à venir ; le besoin : du 5 octobre au 20 novembre 2026, l'offre : du 1er au 18 décembre 2026",
-            ),
-            ({}, {"commune": ANTONY, "radius_km": 2}, "place", "à 2,8 km, au-delà du rayon de 2 km"),
-            ({}, {"commune": None, "remote": True}, "place", "l'offre se fait à distance seulement, le besoin sur place"),
-            ({"commune": None, "remote": True}, {}, "place", "le besoin se fait à distance seulement, l'offre sur place"),
-            ({}, {"commune": "13055"}, "place", "distance impossible à calculer : commune 13055 inconnue du territoire"),
-            ({}, {"minutes": 120}, "minutes", "6 h demandées, 2 h offertes"),
-            ({}, {"remaining_minutes": 0}, "minutes", "6 h demandées, 10 h offertes dont 0 min encore libre"),
-        ],
-    )
-    def test_says_why_not(self, need: dict[str, Any], offer: dict[str, Any], kind: str, sentence: str) -> None:
-        fit = look(make_need(**need), make_candidate(**offer))
-        assert [(kind, describe_obstacle(fit, kind)) for kind in fit.obstacles] == [(kind, sentence)]
-
-    def test_all_obstacles_are_said_at_once(self) -> None:
-        fit = look(make_need(), make_candidate(skills=(Skill("couture"),), minutes=60, commune=ANTONY, radius_km=1))
-        assert kinds(fit) == [ObstacleKind.SKILLS, ObstacleKind.PLACE, ObstacleKind.MINUTES]
 
     def test_remote_needs_both_sides(self) -> None:
         far: dict[str, Any] = {"commune": ANTONY, "radius_km": 1}
@@ -181,27 +163,23 @@ class TestAssess:
         assert "à distance, ce que les deux côtés acceptent" in list_reasons(fit)
 
     def test_near_is_better_than_remote(self) -> None:
-        near = look(make_need(remote=True), make_candidate(remote=True))
+        near = look(make_need(remote=True), make_candidate(remote=True, commune=ANTONY))
         remote = look(make_need(remote=True), make_candidate(remote=True, commune=ANTONY, radius_km=0))
-        edge = look(make_need(remote=False), make_candidate(commune=ANTONY, radius_km=3))
-        assert near.score > remote.score > edge.score
+        assert near.score > remote.score
 
-    def test_nobody_is_proposed_to_the_association_they_act_for(self) -> None:
-        need = make_need()
-        assert kinds(look(need, make_candidate(employer_id=need.association_id))) == [ObstacleKind.OWN_ASSOCIATION]
-
-    def test_what_was_declined_is_not_proposed_again_unless_a_person_says_so(self) -> None:
-        need, candidate = make_need(), make_candidate()
-        fit = look(need, candidate, turned_down=frozenset({(need.id, candidate.offer.id)}))
-        assert kinds(fit) == [ObstacleKind.TURNED_DOWN]
-        assert fit.without(ObstacleKind.TURNED_DOWN).score == 100
+    def test_far_on_the_spot_is_scored_as_at_a_distance_where_that_gives_more(self) -> None:
+        weights = replace(DEFAULT_WEIGHTS, far_km=3)
+        fit = look(make_need(remote=True), make_candidate(remote=True, commune=ANTONY), weights=weights)
+        distance = explain_parts(fit)[2]
+        assert (distance.points, distance.maximum) == (7, 12)
+        assert distance.why == "à 2,8 km ; à distance, ce que les deux côtés acceptent, compte davantage"
 
 
 class TestRank:
     def test_best_first_and_nearest_misses_first(self) -> None:
         offers = [
             make_candidate(),
-            make_candidate(live_missions=1),
+            make_candidate(missions=1),
             make_candidate(minutes=60),
             make_candidate(minutes=60, skills=()),
         ]
@@ -212,9 +190,18 @@ class TestRank:
 
 class TestExplanation:
     def test_names_its_law_and_a_person(self) -> None:
-        assert "L. 311-3-1" in EXPLANATION.law
-        assert "personne" in EXPLANATION.ask_a_person
-        assert all(str(points) in " ".join(EXPLANATION.rules) for points in MAXIMUM_POINTS.values())
+        explanation = explain_rules(DEFAULT_WEIGHTS)
+        assert "L. 311-3-1" in explanation.law
+        assert "personne" in explanation.ask_a_person
+
+    def test_says_the_weights_in_force(self) -> None:
+        weights = Weights(skills=41, near=33, distance=19, availability=14, minutes=7, continuity=4, newcomer=2, unmet=13)
+        rules = " ".join(explain_rules(weights).rules)
+        assert all(f"jusqu'à {weights.of(name)} points" in rules for name in CRITERIA)
+        assert f"à {weights.far_km} km" in rules
+
+    def test_of_missions_before_weights_had_versions(self) -> None:
+        assert "jusqu'à 50 points" in " ".join(explain_rules(None).rules)
 
 
 # ---- All needs together -----------------------------------------------------------------------------------------------
@@ -228,7 +215,7 @@ some_candidates = st.builds(
     make_candidate,
     skills=some_skills,
     minutes=st.integers(1, 12).map(lambda hours: hours * 60),
-    live_missions=st.integers(0, 3),
+    missions=st.integers(0, 3),
     volunteer_id=st.sampled_from([new_id() for _ in range(3)]),
 )
 
@@ -303,7 +290,7 @@ class TestPropose:
         assert why[left_over] == (
             "1 offre convient, mais d'autres besoins ont pris leurs heures",
             "1 offre : pas assez d'heures libres",
-            "1 offre : trop loin, ou pas à distance",
+            "1 offre : trop loin",
         )
         assert propose([taken], [], make_surroundings()).unserved[0].why == ("aucune offre ouverte",)
 
@@ -321,7 +308,7 @@ class TestPropose:
         assert len(plan.proposals) > 900
 
 
-def test_load_is_counted_on_top_of_what_was_there() -> None:
-    fit = look(make_need(), make_candidate(live_missions=1))
-    assert fit.with_load(2).score < fit.score
+def test_missions_are_counted_on_top_of_what_was_there() -> None:
+    fit = look(make_need(), make_candidate(missions=1))
+    assert fit.with_missions(2).score < fit.score
     assert fit.first_day - TODAY == timedelta(days=4)

@@ -20,10 +20,10 @@ class TestListCandidates:
         seen = await ask(town.association, f"/needs/{need['id']}/candidates", method="GET")
         assert [candidate["offer_id"] for candidate in seen["candidates"]] == [best["id"]]
         first = seen["candidates"][0]
-        assert first["score"] == sum(part["points"] for part in first["parts"]) == 100
+        assert first["score"] == sum(part["points"] for part in first["parts"]) == 91
         assert first["reasons"][:2] == ["2 compétences communes : comptabilité, tableur", "dans la même commune : Sceaux"]
         assert {item["offer_id"]: [obstacle["kind"] for obstacle in item["obstacles"]] for item in seen["unfit"]} == {
-            far["id"]: ["place"], own["id"]: ["own_association"],
+            far["id"]: ["distance"], own["id"]: ["own_association"],
         }  # fmt: skip
         assert seen["explanation"]["rules"]
         assert await published(MissionProposed) == []
@@ -91,7 +91,7 @@ class TestProposeMission:
         problem = await ask(duo.town.operator, f"/needs/{duo.need['id']}/proposals", status=409)
         assert problem["why"] == ["1 offre : déjà déclinée ou annulée pour ce besoin"]
         again = await ask(duo.town.operator, f"/needs/{duo.need['id']}/proposals", {"offer_id": duo.offer["id"]}, status=201)
-        assert again["score"] == 100
+        assert again["score"] == 91
 
     async def test_only_for_open_needs(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()

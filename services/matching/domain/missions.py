@@ -19,16 +19,21 @@ class Side(StrEnum):
 
 @dataclass(frozen=True)
 class ScorePart:
-    """`points` of `maximum`, for one named side of a fit (engine/rules.py)."""
+    """`points` of `maximum`, for one criterion of the score (engine/weights.py). `why`: the data that gave them, in French."""
 
     name: str
     points: int
     maximum: int
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Mission:
-    """One need served by one offer. `worked_minutes` is the sum of the timesheets that stand."""
+    """One need served by one offer. `worked_minutes` is the sum of the timesheets that stand.
+
+    `weights_version`: of the territory's weights that the score was made with, 0 the software's defaults; none for missions
+    that were proposed before weights had versions.
+    """
 
     id: UUID
     need_id: UUID
@@ -51,6 +56,7 @@ class Mission:
     served_minutes: int | None = None
     agreed_at: datetime | None = None
     version: int = 1
+    weights_version: int | None = 0
 
     @property
     def sides(self) -> frozenset[Side]:

@@ -5,13 +5,20 @@ from datetime import date
 from uuid import UUID
 
 from services.matching.domain.refusals import NeedIsBusy, PeriodIsOver, WrongState
-from services.matching.domain.shared import Campaign, Skill, check_campaign, check_work_terms
+from services.matching.domain.shared import Campaign, Point, Setting, Skill, check_campaign, check_work_terms
 from services.matching.domain.states import EDITABLE_NEEDS, NEED_MOVES, Deed, NeedState, Step, take_step
+from services.matching.domain.week import WeekPart
 
 
 @dataclass(frozen=True)
 class NeedFacts:
-    """What is asked: the part of a need that people write. No commune: it is done at a distance only."""
+    """What is asked: the part of a need that people write.
+
+    No commune: it is done at a distance only; `point` says within the commune where, else its centre counts. `languages`
+    (ISO 639-1) are all needed; `week`: the parts of the week in which it can be done, none named: any. `setting`: the kind of
+    skill wanted, none: either. `with_minors` asks for a volunteer whose honorability was checked, `charter_required` for one
+    who is bound by the partnership charter.
+    """
 
     title: str
     description: str
@@ -21,6 +28,12 @@ class NeedFacts:
     ends_on: date
     commune: str | None
     remote: bool
+    languages: tuple[str, ...] = ("fr",)
+    week: tuple[WeekPart, ...] = ()
+    setting: Setting | None = None
+    with_minors: bool = False
+    charter_required: bool = False
+    point: Point | None = None
 
 
 @dataclass(frozen=True)
@@ -35,9 +48,26 @@ class Need:
     version: int = 1
 
 
+@dataclass(frozen=True)
+class Unmet:
+    """Of the minutes that an association asked for in a campaign (open, covered, fulfilled), those that no mission serves."""
+
+    unmet_minutes: int
+    needed_minutes: int
+
+
 def check_need_facts(facts: NeedFacts) -> None:
     first, last = ("/starts_on", facts.starts_on), ("/ends_on", facts.ends_on)
-    check_work_terms(facts.skills, first=first, last=last, commune=facts.commune, remote=facts.remote)
+    check_work_terms(
+        facts.skills,
+        first=first,
+        last=last,
+        commune=facts.commune,
+        point=facts.point,
+        remote=facts.remote,
+        languages=facts.languages,
+        week=facts.week,
+    )
 
 
 def decide_need(need: Need, deed: Deed, *, who: str, reason: str | None = None) -> tuple[Need, Step[NeedState]]:

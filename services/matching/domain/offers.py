@@ -2,22 +2,25 @@
 
 from dataclasses import dataclass, replace
 from datetime import date
-from enum import StrEnum
 from uuid import UUID
 
 from services.matching.domain.refusals import OfferIsPromised, PeriodIsOver, Unknown, WrongState
-from services.matching.domain.shared import Skill, check_work_terms
+from services.matching.domain.shared import Point, Setting, Skill, check_work_terms
 from services.matching.domain.states import EDITABLE_OFFERS, OFFER_MOVES, Deed, OfferState, Step, take_step
+from services.matching.domain.week import WeekPart
 
-
-class Setting(StrEnum):
-    PROFESSIONAL = "professional"
-    PERSONAL = "personal"
+# Facts that the town establishes: it alone writes them.
+TOWN_FACTS = ("honorability_checked_on", "charter_signed")
 
 
 @dataclass(frozen=True)
 class OfferFacts:
-    """What is given: the part of an offer that people write. `radius_km` counts from the commune's centre."""
+    """What is given: the part of an offer that people write. `radius_km` counts from the point, or the commune's centre.
+
+    `languages` (ISO 639-1) are those the volunteer works in; `week`: the parts of the week they are free, none named: any.
+    `excluded_associations` are those the volunteer has ties with (board, employment, family) beyond what the registry knows.
+    `honorability_checked_on` and `charter_signed` are the town's (`TOWN_FACTS`).
+    """
 
     title: str
     description: str
@@ -29,6 +32,12 @@ class OfferFacts:
     remote: bool
     radius_km: int
     setting: Setting
+    languages: tuple[str, ...] = ("fr",)
+    week: tuple[WeekPart, ...] = ()
+    point: Point | None = None
+    excluded_associations: tuple[UUID, ...] = ()
+    honorability_checked_on: date | None = None
+    charter_signed: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,17 +52,29 @@ class Offer:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An open offer with what else proposals need to know: its volunteer's employer and missions, and its free minutes."""
+    """An open offer with what else proposals need to know: its free minutes, its volunteer's employer and missions.
+
+    `missions` counts those the volunteer has been given and that live or were served, of whatever offer.
+    """
 
     offer: Offer
     remaining_minutes: int
-    live_missions: int
+    missions: int
     employer_id: UUID | None
 
 
 def check_offer_facts(facts: OfferFacts) -> None:
     first, last = ("/available_from", facts.available_from), ("/available_until", facts.available_until)
-    check_work_terms(facts.skills, first=first, last=last, commune=facts.commune, remote=facts.remote)
+    check_work_terms(
+        facts.skills,
+        first=first,
+        last=last,
+        commune=facts.commune,
+        point=facts.point,
+        remote=facts.remote,
+        languages=facts.languages,
+        week=facts.week,
+    )
 
 
 def decide_offer(offer: Offer, deed: Deed, *, who: str, reason: str | None = None) -> tuple[Offer, Step[OfferState]]:

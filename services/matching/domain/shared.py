@@ -7,6 +7,7 @@ from uuid import UUID
 
 from kernel.errors import BadInput
 from services.matching.domain.refusals import CampaignNotOpen
+from services.matching.domain.week import WeekPart, days_mask, week_mask
 
 
 class Outcome(StrEnum):
@@ -17,10 +18,27 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Skill:
-    """A skill in people's own words; level 1 (knows), 2 (practises), 3 (masters)."""
+    """A skill in people's own words; level 1 (knows), 2 (practises), 3 (masters). `code`: of the skills referential; without
+    one it is free text, and matches by its words."""
 
     label: str
     level: int = 1
+    code: str | None = None
+
+
+class Setting(StrEnum):
+    """Whether a skill is given from one's job, or from one's own life."""
+
+    PROFESSIONAL = "professional"
+    PERSONAL = "personal"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Degrees, WGS 84."""
+
+    latitude: float
+    longitude: float
 
 
 @dataclass(frozen=True)
@@ -44,15 +62,31 @@ def check_not_closed(campaign: Campaign | None) -> None:
 
 
 def check_work_terms(
-    skills: tuple[Skill, ...], *, first: tuple[str, date], last: tuple[str, date], commune: str | None, remote: bool
+    skills: tuple[Skill, ...],
+    *,
+    first: tuple[str, date],
+    last: tuple[str, date],
+    commune: str | None,
+    point: Point | None,
+    remote: bool,
+    languages: tuple[str, ...],
+    week: tuple[WeekPart, ...],
 ) -> None:
-    """What needs and offers both promise: at least one skill, days in order, and a place or none needed."""
+    """What needs and offers both promise: a skill, a language, days in order with the hours named, and a place or none needed."""
     if not skills:
         raise BadInput.at("/skills", "name at least one skill")
+    if not languages:
+        raise BadInput.at("/languages", "name at least one language, e.g. fr")
     if first[1] > last[1]:
         raise BadInput.at(last[0], f"must not be before {first[0].strip('/')} ({first[1]})")
+    if not week_mask(week) & days_mask(first[1], last[1]):
+        raise BadInput.at(
+            "/week", "none of these parts of the week lies between the first and the last day; name others, or none"
+        )
     if commune is None and not remote:
         raise BadInput.at("/commune", "give the commune's INSEE code, or set remote to true")
+    if point is not None and commune is None:
+        raise BadInput.at("/commune", "a point needs its commune: give its INSEE code, or leave the point out")
 
 
 def check_campaign(campaign: Campaign | None) -> None:

@@ -12,16 +12,26 @@ from uuid import UUID
 
 from services.matching.domain.needs import Need
 from services.matching.domain.offers import Candidate
-from services.matching.engine.fit import Fit, ObstacleKind, Surroundings, assess
+from services.matching.engine.comparison import find_key, list_near_keys
+from services.matching.engine.fit import Fit, assess
+from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.sentences import count
-from services.matching.engine.skills import normalise_label
+from services.matching.engine.surroundings import Surroundings
 
 _WHY_NOT = {
     ObstacleKind.SKILLS: "aucune compétence commune",
     ObstacleKind.DATES: "aucun jour commun à venir",
-    ObstacleKind.PLACE: "trop loin, ou pas à distance",
+    ObstacleKind.WEEK: "aucun moment de la semaine en commun",
+    ObstacleKind.DISTANCE: "trop loin",
+    ObstacleKind.MODE: "l'un à distance seulement, l'autre sur place",
+    ObstacleKind.LANGUAGE: "une langue demandée manque",
     ObstacleKind.MINUTES: "pas assez d'heures libres",
+    ObstacleKind.PANEL: "l'association n'est pas au panel de la campagne",
+    ObstacleKind.SETTING: "autre cadre que demandé (professionnel, personnel)",
+    ObstacleKind.MINORS: "honorabilité non contrôlée, avec des mineurs",
+    ObstacleKind.CHARTER: "charte non signée",
     ObstacleKind.OWN_ASSOCIATION: "agit déjà pour cette association",
+    ObstacleKind.CONFLICT: "a déclaré un lien avec cette association",
     ObstacleKind.TURNED_DOWN: "déjà déclinée ou annulée pour ce besoin",
 }
 
@@ -55,11 +65,12 @@ class _Choice:
         free = fit.candidate.remaining_minutes - self.taken_minutes[offer_id] + freed_minutes
         return free >= fit.need.facts.minutes
 
-    def with_load(self, fit: Fit) -> Fit:
-        return fit.with_load(fit.candidate.live_missions + self.given_missions[fit.candidate.offer.volunteer_id])
+    def as_of_now(self, fit: Fit) -> Fit:
+        """The fit with the missions that its volunteer was just given."""
+        return fit.with_missions(fit.candidate.missions + self.given_missions[fit.candidate.offer.volunteer_id])
 
     def best(self, fits: Iterable[Fit], *, except_offer: UUID | None = None) -> Fit | None:
-        open_fits = (self.with_load(fit) for fit in fits if fit.candidate.offer.id != except_offer and self.has_room(fit))
+        open_fits = (self.as_of_now(fit) for fit in fits if fit.candidate.offer.id != except_offer and self.has_room(fit))
         return min(open_fits, key=_rank, default=None)
 
     def add(self, fit: Fit) -> None:
@@ -111,16 +122,19 @@ def _rank(fit: Fit) -> tuple[int, int, UUID]:
 
 
 def _assess_all(needs: Sequence[Need], candidates: Sequence[Candidate], surroundings: Surroundings) -> dict[UUID, list[Fit]]:
-    """For each need the offers that share a skill with it; the index spares looking at all the others."""
+    """For each need the offers with a wanted skill or one near it; the index spares looking at all the others."""
+    referential, from_percent = surroundings.referential, surroundings.weights.near_from_percent
     by_skill: dict[str, dict[UUID, Candidate]] = defaultdict(dict)
     for candidate in candidates:
         for skill in candidate.offer.facts.skills:
-            by_skill[normalise_label(skill.label)][candidate.offer.id] = candidate
+            by_skill[find_key(skill, referential)][candidate.offer.id] = candidate
     assessed = {}
     for need in needs:
         sharing: dict[UUID, Candidate] = {}
         for skill in need.facts.skills:
-            sharing |= by_skill.get(normalise_label(skill.label), {})
+            key = find_key(skill, referential)
+            for wanted in (key, *list_near_keys(key, referential, from_percent=from_percent)):
+                sharing |= by_skill.get(wanted, {})
         assessed[need.id] = [assess(need, candidate, surroundings) for candidate in sharing.values()]
     return assessed
 
@@ -139,7 +153,7 @@ def _serve_by_moving(need_id: UUID, options: dict[UUID, list[Fit]], choice: _Cho
             moved = choice.best(options[other_id], except_offer=offer_id)
             assert moved is not None, "removing a mission frees minutes, it takes none"
             choice.add(moved)
-            choice.add(choice.with_load(fit))
+            choice.add(choice.as_of_now(fit))
             return
 
 

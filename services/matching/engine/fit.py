@@ -1,44 +1,28 @@
-"""Does this offer fit this need, and how well? The words for it are in `reasons`."""
+"""Does this offer fit this need, and how well? The gates are in `gates`, the points in `score`, the words in `reasons`."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from enum import StrEnum
-from uuid import UUID
 
 from services.matching.domain.missions import ScorePart
-from services.matching.domain.needs import Need
+from services.matching.domain.needs import Need, Unmet
 from services.matching.domain.offers import Candidate
-from services.matching.domain.shared import Commune
-from services.matching.engine.places import Place, PlaceKind, judge_place
-from services.matching.engine.rules import DATES, LOAD, MAXIMUM_POINTS, PLACE, SKILLS
-from services.matching.engine.skills import SkillComparison, compare_skills
+from services.matching.domain.week import days_mask, week_mask
+from services.matching.engine.comparison import SkillComparison, compare_skills
+from services.matching.engine.gates import ObstacleKind, list_obstacles
+from services.matching.engine.places import Place, judge_place
+from services.matching.engine.score import Measures, score_parts
+from services.matching.engine.surroundings import Surroundings
+from services.matching.engine.weights import Weights
 
-
-class ObstacleKind(StrEnum):
-    SKILLS = "skills"
-    DATES = "dates"
-    PLACE = "place"
-    MINUTES = "minutes"
-    OWN_ASSOCIATION = "own_association"
-    TURNED_DOWN = "turned_down"
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a fit depends on beside need and offer. `turned_down`: pairs whose mission was declined or cancelled."""
-
-    today: date
-    communes: Mapping[str, Commune]
-    turned_down: frozenset[tuple[UUID, UUID]] = frozenset()
+__all__ = ["Fit", "ObstacleKind", "Surroundings", "assess"]
 
 
 @dataclass(frozen=True)
 class Fit:
     """One need and one offer, side by side. With any obstacle they do not fit.
 
-    `first_day` to `last_day` are the common days from today on (none when the first is after the last), out of the
-    need's `wanted_days`; `live_missions` are those of the volunteer.
+    `first_day` to `last_day` are the common days from today on (none when the first is after the last); `common_week` is the
+    mask of the parts of the week that both have in them.
     """
 
     need: Need
@@ -47,8 +31,10 @@ class Fit:
     place: Place
     first_day: date
     last_day: date
-    wanted_days: int
-    live_missions: int
+    common_week: int
+    measures: Measures
+    weights: Weights
+    weights_version: int
     obstacles: tuple[ObstacleKind, ...]
 
     @property
@@ -56,26 +42,19 @@ class Fit:
         return not self.obstacles
 
     @property
-    def common_days(self) -> int:
-        return max(0, (self.last_day - self.first_day).days + 1)
-
-    @property
     def parts(self) -> tuple[ScorePart, ...]:
-        """The score, part by part; its sum is 0 to 100."""
-        return (
-            _part(SKILLS, self.skills.share),
-            _part(PLACE, self.place.share),
-            _part(DATES, self.common_days / max(1, self.wanted_days)),
-            _part(LOAD, 1 / (1 + self.live_missions)),
-        )
+        """The score, criterion by criterion; its sum is 0 to 100."""
+        return score_parts(self.measures, self.weights)
 
     @property
     def score(self) -> int:
         return sum(part.points for part in self.parts)
 
-    def with_load(self, live_missions: int) -> "Fit":
+    def with_missions(self, missions: int) -> "Fit":
         """The same fit for a volunteer who has got other missions in the meantime."""
-        return self if live_missions == self.live_missions else replace(self, live_missions=live_missions)
+        if missions == self.measures.missions:
+            return self
+        return replace(self, measures=replace(self.measures, missions=missions))
 
     def without(self, kind: ObstacleKind) -> "Fit":
         """The same fit with one kind of obstacle overlooked: a person has decided so."""
@@ -83,34 +62,36 @@ class Fit:
 
 
 def assess(need: Need, candidate: Candidate, surroundings: Surroundings) -> Fit:
-    """Look at skills, dates, place and minutes; keep every obstacle, so that a person sees all of them at once."""
+    """Measure everything, and keep every obstacle, so that a person sees all of them at once."""
     asked, given = need.facts, candidate.offer.facts
     first = max(asked.starts_on, given.available_from, surroundings.today)
     last = min(asked.ends_on, given.available_until)
-    skills = compare_skills(asked.skills, given.skills)
+    common_days = max(0, (last - first).days + 1)
+    common_week = week_mask(asked.week) & week_mask(given.week) & days_mask(first, last)
+    weights = surroundings.weights
+    skills = compare_skills(asked.skills, given.skills, surroundings.referential, near_from_percent=weights.near_from_percent)
     place = judge_place(asked, given, surroundings.communes)
-    stands_in_the_way = {
-        ObstacleKind.SKILLS: not skills.shared,
-        ObstacleKind.DATES: first > last,
-        ObstacleKind.PLACE: place.kind not in {PlaceKind.SAME, PlaceKind.NEAR, PlaceKind.REMOTE},
-        ObstacleKind.MINUTES: candidate.remaining_minutes < asked.minutes,
-        ObstacleKind.OWN_ASSOCIATION: candidate.employer_id == need.association_id,
-        ObstacleKind.TURNED_DOWN: (need.id, candidate.offer.id) in surroundings.turned_down,
-    }
-    return Fit(
-        need=need,
-        candidate=candidate,
-        skills=skills,
-        place=place,
-        first_day=first,
-        last_day=last,
-        wanted_days=(asked.ends_on - max(asked.starts_on, surroundings.today)).days + 1,
-        live_missions=candidate.live_missions,
-        obstacles=tuple(kind for kind, stands in stands_in_the_way.items() if stands),
+    unmet = surroundings.unmet.get((need.campaign_id, need.association_id), Unmet(0, 0))
+    measures = Measures(
+        wanted_skills=max(1, skills.wanted),
+        met_sixths=skills.met_sixths,
+        near_sixths=skills.near_sixths,
+        metres=place.reached_metres,
+        remote=asked.remote and given.remote,
+        common_days=common_days,
+        wanted_days=max(1, (asked.ends_on - max(asked.starts_on, surroundings.today)).days + 1),
+        common_parts=common_week.bit_count() if asked.week else 1,
+        wanted_parts=max(1, week_mask(asked.week).bit_count()) if asked.week else 1,
+        asked_minutes=asked.minutes,
+        free_minutes=max(1, candidate.remaining_minutes),
+        shared_missions=surroundings.worked_together.get((candidate.offer.volunteer_id, need.association_id), 0),
+        missions=candidate.missions,
+        unmet_minutes=unmet.unmet_minutes,
+        needed_minutes=unmet.needed_minutes,
     )
-
-
-def _part(name: str, share: float) -> ScorePart:
-    """Points for a share of the maximum, rounded half up."""
-    maximum = MAXIMUM_POINTS[name]
-    return ScorePart(name, min(maximum, int(maximum * share + 0.5)), maximum)
+    obstacles = list_obstacles(
+        need, candidate, surroundings, skills=skills, place=place, common_days=common_days, common_week=common_week
+    )
+    return Fit(
+        need, candidate, skills, place, first, last, common_week, measures, weights, surroundings.weights_version, obstacles
+    )

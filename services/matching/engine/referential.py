@@ -84,6 +84,21 @@ class Referential:
             return 0.0
         return max(first.near.get(other, 0.0), second.near.get(one, 0.0))
 
+    @cached_property
+    def near_percents(self) -> Mapping[str, Mapping[str, int]]:
+        """For each code the codes near it, with `nearness` in whole percent (rounded half up)."""
+        near: dict[str, dict[str, int]] = {}
+        for skill in self.skills.values():
+            for other in skill.near:
+                percent = int(100 * self.nearness(skill.code, other) + 0.5)
+                near.setdefault(skill.code, {})[other] = percent
+                near.setdefault(other, {})[skill.code] = percent
+        return near
+
+
+# Without any skill: labels then match by their words alone.
+NO_REFERENTIAL = Referential("", {}, {})
+
 
 @lru_cache(maxsize=1)
 def load_referential(folder: Path = DATA) -> Referential:

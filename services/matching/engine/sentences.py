@@ -1,12 +1,21 @@
 """Figures as people write them in French."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
+
+from services.matching.domain.week import WHOLE_WEEK
 
 _MONTHS = (
     "janvier", "février", "mars", "avril", "mai", "juin",
     "juillet", "août", "septembre", "octobre", "novembre", "décembre",
 )  # fmt: skip
+_DAYS = ("lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche")
+_PARTS = ("matin", "après-midi", "soir")
+_LANGUAGES = {
+    "ar": "arabe", "de": "allemand", "en": "anglais", "es": "espagnol", "fa": "persan", "fr": "français", "it": "italien",
+    "nl": "néerlandais", "pl": "polonais", "pt": "portugais", "ro": "roumain", "ru": "russe", "tr": "turc", "uk": "ukrainien",
+    "vi": "vietnamien", "wo": "wolof", "zh": "chinois",
+}  # fmt: skip
 
 
 def write_hours(minutes: int) -> str:
@@ -45,3 +54,20 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
 
 def enumerate_labels(labels: Sequence[str]) -> str:
     return ", ".join(labels)
+
+
+def write_week(mask: int) -> str:
+    """“lundi matin et soir, samedi”; a day named alone is the whole day."""
+    if mask == WHOLE_WEEK:
+        return "toute la semaine"
+    days = []
+    for number, day in enumerate(_DAYS):
+        parts = [name for part, name in enumerate(_PARTS) if mask >> (3 * number + part) & 1]
+        if parts:
+            days.append(day if len(parts) == len(_PARTS) else f"{day} {' et '.join(parts)}")
+    return ", ".join(days) or "aucun moment"
+
+
+def write_languages(codes: Iterable[str]) -> str:
+    """French names where we know them, else the codes."""
+    return ", ".join(_LANGUAGES.get(code, code) for code in codes)

@@ -1,6 +1,6 @@
 """Missions and their timesheets over HTTP."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Response
@@ -8,6 +8,7 @@ from fastapi import Query, Response
 from kernel.auth import PEOPLE, TOWN, Role
 from kernel.paging import OnePage, Page, fetch_page
 from kernel.routing import InWork, allow, make_router
+from kernel.work import Work
 from services.matching.domain.missions import Mission
 from services.matching.domain.states import MissionState
 from services.matching.routes.shared import set_etag
@@ -21,6 +22,7 @@ from services.matching.store.missions import (
     select_visible_missions,
     timesheet_from,
 )
+from services.matching.store.weights import list_weights, read_weights
 from services.matching.tables import mission as mission_table
 from services.matching.tables import mission_event
 from services.matching.tables import timesheet as timesheet_table
@@ -47,7 +49,13 @@ async def list_missions(
     for column, value in filters.items():
         if value is not None:
             query = query.where(mission_table.c[column] == value)
-    return await fetch_page(work, query, by=mission_table.c.id, page=page, shape=lambda row: MissionOut.of(mission_from(row)))
+    weights = {known.version: known.weights for known in await list_weights(work)}
+
+    def shape(row: Any) -> MissionOut:
+        mission = mission_from(row)
+        return MissionOut.of(mission, None if mission.weights_version is None else weights[mission.weights_version])
+
+    return await fetch_page(work, query, by=mission_table.c.id, page=page, shape=shape)
 
 
 @router.get("/missions/{mission_id}", **allow("matching:read", *READERS))
@@ -56,37 +64,38 @@ async def read_mission(work: InWork, mission_id: UUID, response: Response) -> Mi
     mission = await get_mission(work, mission_id)
     set_etag(response, mission.version)
     history = history_values(await list_steps(work, mission_event, mission_id))
-    return MissionDetail.model_validate(mission_values(mission) | {"history": history})
+    weights = await read_weights(work, mission.weights_version)
+    return MissionDetail.model_validate(mission_values(mission, weights) | {"history": history})
 
 
 @router.post("/missions/{mission_id}/acceptance", **allow("matching:write", Role.ASSOCIATION, Role.VOLUNTEER))
 async def accept_mission(work: InWork, mission_id: UUID, response: Response) -> MissionOut:
     """Accept a proposed mission, as its association or its volunteer."""
-    return _answer(response, await use_cases.accept_mission(work, mission_id))
+    return await _answer(work, response, await use_cases.accept_mission(work, mission_id))
 
 
 @router.post("/missions/{mission_id}/approval", **allow("matching:write", Role.COMPANY))
 async def approve_mission(work: InWork, mission_id: UUID, response: Response) -> MissionOut:
     """Approve an employee's professional mission, as the company."""
-    return _answer(response, await use_cases.approve_mission(work, mission_id))
+    return await _answer(work, response, await use_cases.approve_mission(work, mission_id))
 
 
 @router.post("/missions/{mission_id}/decline", **allow("matching:write", *SIDES))
 async def decline_mission(work: InWork, mission_id: UUID, body: ReasonBody, response: Response) -> MissionOut:
     """Decline a proposed mission, with the reason."""
-    return _answer(response, await use_cases.decline_mission(work, mission_id, body.reason))
+    return await _answer(work, response, await use_cases.decline_mission(work, mission_id, body.reason))
 
 
 @router.post("/missions/{mission_id}/cancellation", **allow("matching:write", *SIDES, *TOWN))
 async def cancel_mission(work: InWork, mission_id: UUID, body: ReasonBody, response: Response) -> MissionOut:
     """Cancel an agreed mission, with the reason; the town may cancel a proposed or disputed one, too."""
-    return _answer(response, await use_cases.cancel_mission(work, mission_id, body.reason))
+    return await _answer(work, response, await use_cases.cancel_mission(work, mission_id, body.reason))
 
 
 @router.post("/missions/{mission_id}/start", **allow("matching:write", Role.VOLUNTEER, *TOWN))
 async def start_mission(work: InWork, mission_id: UUID, response: Response) -> MissionOut:
     """Start a mission whose credit is reserved."""
-    return _answer(response, await use_cases.start_mission(work, mission_id))
+    return await _answer(work, response, await use_cases.start_mission(work, mission_id))
 
 
 @router.post("/missions/{mission_id}/timesheets", status_code=201, **allow("matching:write", Role.VOLUNTEER, *TOWN))
@@ -116,7 +125,7 @@ async def report_mission(
     work: InWork, mission_id: UUID, response: Response, body: OptionalReasonBody | None = None
 ) -> MissionOut:
     """Report the hours as complete; after a dispute, with what was put right."""
-    return _answer(response, await use_cases.report_mission(work, mission_id, body.reason if body else None))
+    return await _answer(work, response, await use_cases.report_mission(work, mission_id, body.reason if body else None))
 
 
 @router.post("/missions/{mission_id}/validation", **allow("matching:write", Role.ASSOCIATION, *TOWN))
@@ -124,15 +133,15 @@ async def validate_mission(
     work: InWork, mission_id: UUID, response: Response, body: OptionalReasonBody | None = None
 ) -> MissionOut:
     """Validate the reported hours; in a dispute, with how it was resolved."""
-    return _answer(response, await use_cases.validate_mission(work, mission_id, body.reason if body else None))
+    return await _answer(work, response, await use_cases.validate_mission(work, mission_id, body.reason if body else None))
 
 
 @router.post("/missions/{mission_id}/dispute", **allow("matching:write", Role.ASSOCIATION, *TOWN))
 async def dispute_mission(work: InWork, mission_id: UUID, body: ReasonBody, response: Response) -> MissionOut:
     """Dispute the reported hours, with the reason."""
-    return _answer(response, await use_cases.dispute_mission(work, mission_id, body.reason))
+    return await _answer(work, response, await use_cases.dispute_mission(work, mission_id, body.reason))
 
 
-def _answer(response: Response, mission: Mission) -> MissionOut:
+async def _answer(work: Work, response: Response, mission: Mission) -> MissionOut:
     set_etag(response, mission.version)
-    return MissionOut.of(mission)
+    return MissionOut.of(mission, await read_weights(work, mission.weights_version))

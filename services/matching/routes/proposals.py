@@ -10,7 +10,6 @@ from kernel.routing import InWork, allow, make_router
 from services.matching.routes.shared import set_etag
 from services.matching.schemas.missions import MissionOut
 from services.matching.schemas.proposals import (
-    EXPLANATION_OUT,
     CandidateOut,
     CandidatesOut,
     ProposalBody,
@@ -19,7 +18,9 @@ from services.matching.schemas.proposals import (
     ProposedOut,
     UnfitOut,
     UnservedOut,
+    explain,
 )
+from services.matching.store.weights import get_weights, read_weights
 from services.matching.use_cases import proposals as use_cases
 
 router = make_router("proposals")
@@ -31,7 +32,7 @@ async def list_candidates(work: InWork, need_id: UUID, limit: Annotated[int, Que
     fitting, unfit = await use_cases.list_fits(work, need_id)
     return CandidatesOut(
         need_id=need_id,
-        explanation=EXPLANATION_OUT,
+        explanation=explain((await get_weights(work)).weights),
         candidates=[CandidateOut.of(fit) for fit in fitting[:limit]],
         unfit=[UnfitOut.of(fit) for fit in unfit[:limit]],
         unfit_offers=len(unfit),
@@ -43,7 +44,7 @@ async def propose_mission(work: InWork, need_id: UUID, response: Response, body:
     """Propose a mission for a need: with the named offer, or with the best one."""
     mission = await use_cases.propose_mission(work, need_id, offer_id=body.offer_id if body else None)
     set_etag(response, mission.version)
-    return MissionOut.of(mission)
+    return MissionOut.of(mission, await read_weights(work, mission.weights_version))
 
 
 @router.post("/proposals", **allow("matching:write", Role.OPERATOR))
@@ -51,7 +52,7 @@ async def propose_missions(work: InWork, body: ProposalsBody | None = None) -> P
     """Propose missions for every open need that has none; says for the others why nothing fits."""
     done = await use_cases.propose_missions(work, campaign_id=body.campaign_id if body else None)
     return ProposalsOut(
-        explanation=EXPLANATION_OUT,
+        explanation=explain((await get_weights(work)).weights),
         needs=done.needs,
         offers=done.offers,
         proposed=[ProposedOut.of(mission) for mission in done.missions],

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from services.matching.domain.missions import Mission, Side, Timesheet
 from services.matching.domain.states import MissionState
-from services.matching.schemas.proposals import EXPLANATION_OUT, ExplanationOut, ScorePartOut, list_parts
+from services.matching.engine.weights import Weights
+from services.matching.schemas.proposals import ExplanationOut, ScorePartOut, explain, list_parts
 from services.matching.schemas.shared import Body, Day, HistoryOut, Sentence
 
 
@@ -35,26 +36,28 @@ class MissionOut(BaseModel):
     parts: list[ScorePartOut]
     reasons: list[str] = Field(description="French sentences.")
     explanation: ExplanationOut
+    weights_version: int | None = Field(description="Of the weights that made the score; 0: the software's defaults.")
     version: int
 
     @classmethod
-    def of(cls, mission: Mission) -> "MissionOut":
-        return cls.model_validate(mission_values(mission))
+    def of(cls, mission: Mission, weights: Weights | None) -> "MissionOut":
+        """`weights`: those of the mission's version."""
+        return cls.model_validate(mission_values(mission, weights))
 
 
 class MissionDetail(MissionOut):
     history: list[HistoryOut]
 
 
-def mission_values(mission: Mission) -> dict[str, Any]:
+def mission_values(mission: Mission, weights: Weights | None) -> dict[str, Any]:
     awaited = mission.sides - mission.accepted if mission.state is MissionState.PROPOSED else frozenset()
     return {
         **{name: getattr(mission, name) for name in MissionOut.model_fields if hasattr(mission, name)},
         "accepted": sorted(mission.accepted),
         "awaited": sorted(awaited),
-        "parts": list_parts(mission),
+        "parts": list_parts(mission.parts),
         "reasons": list(mission.reasons),
-        "explanation": EXPLANATION_OUT,
+        "explanation": explain(weights),
     }
 
 

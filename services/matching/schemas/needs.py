@@ -8,21 +8,26 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from services.matching.domain.needs import Need, NeedFacts
-from services.matching.domain.shared import Outcome
+from services.matching.domain.shared import Outcome, Setting
 from services.matching.domain.states import NeedState
+from services.matching.domain.week import WeekPart
 from services.matching.schemas.shared import (
     Body,
     CommuneCode,
     Day,
     Description,
     HistoryOut,
+    Languages,
     Minutes,
+    PointBody,
+    PointOut,
     Sentence,
     SkillOut,
     Skills,
     Title,
+    Week,
     read_changes,
-    read_skills,
+    read_facts,
 )
 
 
@@ -36,11 +41,16 @@ class NeedBody(Body):
     starts_on: Day
     ends_on: Day
     commune: CommuneCode | None = Field(None, description="Where; none: only at a distance.")
+    point: PointBody | None = Field(None, description="Where within the commune; its centre unless given.")
     remote: bool = Field(False, description="Whether it can be done at a distance.")
+    languages: Languages = Field(["fr"], description="All that the volunteer must work in.")
+    week: Week = Field(default_factory=list)
+    setting: Setting | None = Field(None, description="Only professional or only personal skills; none: either.")
+    with_minors: bool = Field(False, description="Only volunteers whose honorability the town has checked.")
+    charter_required: bool = Field(False, description="Only volunteers bound by the partnership charter.")
 
     def facts(self) -> NeedFacts:
-        names = ("title", "description", "minutes", "starts_on", "ends_on", "commune", "remote")
-        return NeedFacts(skills=read_skills(self.skills), **{name: getattr(self, name) for name in names})
+        return NeedFacts(**read_facts(self, without=("campaign_id", "association_id")))
 
 
 class NeedEdit(Body):
@@ -51,10 +61,16 @@ class NeedEdit(Body):
     starts_on: Day | None = None
     ends_on: Day | None = None
     commune: CommuneCode | None = None
+    point: PointBody | None = None
     remote: bool | None = None
+    languages: Languages | None = None
+    week: Week | None = None
+    setting: Setting | None = None
+    with_minors: bool | None = None
+    charter_required: bool | None = None
 
     def changes(self) -> dict[str, object]:
-        return read_changes(self, may_be_null="commune")
+        return read_changes(self, may_be_null=("commune", "point", "setting"))
 
 
 class QualificationBody(Body):
@@ -73,7 +89,13 @@ class NeedOut(BaseModel):
     starts_on: date
     ends_on: date
     commune: str | None
+    point: PointOut | None = Field(description="Shown to the town, the auditor and the need's association.")
     remote: bool
+    languages: list[str]
+    week: list[WeekPart]
+    setting: Setting | None
+    with_minors: bool
+    charter_required: bool
     state: NeedState
     qualification_note: str | None = Field(description="Shown to the town, the auditor and the need's association.")
     version: int
@@ -92,13 +114,14 @@ class NeedDetail(NeedOut):
 
 
 def need_values(need: Need, *, full: bool) -> dict[str, Any]:
-    shown = {"ref": need.ref, "qualification_note": need.qualification_note}
+    facts = asdict(need.facts)
+    shown = {"ref": need.ref, "qualification_note": need.qualification_note, "point": facts["point"]}
     return {
         "id": need.id,
-        **(shown if full else dict.fromkeys(shown)),
         "campaign_id": need.campaign_id,
         "association_id": need.association_id,
-        **asdict(need.facts),
+        **facts,
+        **(shown if full else dict.fromkeys(shown)),
         "state": need.state,
         "version": need.version,
     }

@@ -2,27 +2,34 @@
 
 from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.matching.domain.offers import Offer, OfferFacts, Setting
-from services.matching.domain.shared import Outcome
+from services.matching.domain.offers import Offer, OfferFacts
+from services.matching.domain.shared import Outcome, Setting
 from services.matching.domain.states import OfferState
+from services.matching.domain.week import WeekPart
 from services.matching.schemas.shared import (
     Body,
     CommuneCode,
     Day,
     Description,
     HistoryOut,
+    Languages,
     Minutes,
+    PointBody,
+    PointOut,
     SkillOut,
     Skills,
     Title,
+    Week,
     read_changes,
-    read_skills,
+    read_facts,
 )
+
+Associations = Annotated[list[UUID], Field(max_length=50)]
 
 
 class OfferBody(Body):
@@ -38,19 +45,17 @@ class OfferBody(Body):
     radius_km: int = Field(5, ge=0, le=500)
     setting: Setting
 
+    languages: Languages = Field(["fr"], description="Those the volunteer works in.")
+    week: Week = Field(default_factory=list)
+    point: PointBody | None = Field(None, description="From where the radius counts; the commune's centre unless given.")
+    excluded_associations: Associations = Field(
+        default_factory=list, description="Associations the volunteer has ties with (board, employment, family): never proposed."
+    )
+    honorability_checked_on: Day | None = Field(None, description="The town's to say: it has checked that day; for minors.")
+    charter_signed: bool = Field(False, description="The town's to say: the partnership charter binds the volunteer.")
+
     def facts(self) -> OfferFacts:
-        names = (
-            "title",
-            "description",
-            "minutes",
-            "available_from",
-            "available_until",
-            "commune",
-            "remote",
-            "radius_km",
-            "setting",
-        )
-        return OfferFacts(skills=read_skills(self.skills), **{name: getattr(self, name) for name in names})
+        return OfferFacts(**read_facts(self, without=("volunteer_id",)))
 
 
 class OfferEdit(Body):
@@ -64,9 +69,15 @@ class OfferEdit(Body):
     remote: bool | None = None
     radius_km: int | None = Field(None, ge=0, le=500)
     setting: Setting | None = None
+    languages: Languages | None = None
+    week: Week | None = None
+    point: PointBody | None = None
+    excluded_associations: Associations | None = None
+    honorability_checked_on: Day | None = None
+    charter_signed: bool | None = None
 
     def changes(self) -> dict[str, object]:
-        return read_changes(self, may_be_null="commune")
+        return read_changes(self, may_be_null=("commune", "point", "honorability_checked_on"))
 
 
 class OfferOut(BaseModel):
@@ -84,6 +95,12 @@ class OfferOut(BaseModel):
     remote: bool
     radius_km: int
     setting: Setting
+    languages: list[str]
+    week: list[WeekPart]
+    point: PointOut | None
+    excluded_associations: list[UUID]
+    honorability_checked_on: date | None
+    charter_signed: bool
     state: OfferState
     version: int
 

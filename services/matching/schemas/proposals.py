@@ -1,16 +1,20 @@
 """Candidates and proposals, with the explanation that goes with them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from functools import lru_cache
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.matching.domain.missions import Mission
-from services.matching.domain.offers import Setting
+from services.matching.domain.missions import Mission, ScorePart
+from services.matching.domain.shared import Setting
 from services.matching.engine.assignment import Unserved
-from services.matching.engine.fit import Fit, ObstacleKind
-from services.matching.engine.reasons import describe_obstacle, list_reasons
-from services.matching.engine.rules import EXPLANATION, LABELS
+from services.matching.engine.fit import Fit
+from services.matching.engine.gates import ObstacleKind
+from services.matching.engine.reasons import describe_obstacle, explain_parts, list_reasons
+from services.matching.engine.rules import LABELS, explain_rules
+from services.matching.engine.weights import Weights
 from services.matching.schemas.shared import Body
 
 
@@ -26,7 +30,10 @@ class ExplanationOut(BaseModel):
     law: str
 
 
-EXPLANATION_OUT = ExplanationOut.model_validate(asdict(EXPLANATION))
+@lru_cache(maxsize=64)
+def explain(weights: Weights | None) -> ExplanationOut:
+    """The rules in force with these weights; none: those of before weights had versions."""
+    return ExplanationOut.model_validate(asdict(explain_rules(weights)))
 
 
 class ScorePartOut(BaseModel):
@@ -34,6 +41,7 @@ class ScorePartOut(BaseModel):
     label: str = Field(description="In French.")
     points: int
     maximum: int
+    why: str = Field(description="The data that gave the points; a French phrase, empty for missions of before.")
 
 
 class CandidateOut(BaseModel):
@@ -52,7 +60,7 @@ class CandidateOut(BaseModel):
             title=offer.facts.title,
             setting=offer.facts.setting,
             score=fit.score,
-            parts=list_parts(fit),
+            parts=list_parts(explain_parts(fit)),
             reasons=list_reasons(fit),
         )
 
@@ -123,7 +131,5 @@ class ProposalsOut(BaseModel):
     unserved: list[UnservedOut]
 
 
-def list_parts(scored: Fit | Mission) -> list[ScorePartOut]:
-    return [
-        ScorePartOut(name=part.name, label=LABELS[part.name], points=part.points, maximum=part.maximum) for part in scored.parts
-    ]
+def list_parts(parts: Iterable[ScorePart]) -> list[ScorePartOut]:
+    return [ScorePartOut.model_validate(asdict(part) | {"label": LABELS[part.name]}) for part in parts]

@@ -1,12 +1,13 @@
 """Shapes that needs, offers and missions share."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from services.matching.domain.shared import Skill
+from services.matching.domain.shared import Point, Skill
+from services.matching.domain.week import WeekPart
 
 NO_NUL = r"^[^\x00]*$"
 COMMUNE_PATTERN = r"^(\d{2}|2[AB])\d{3}$"
@@ -26,6 +27,10 @@ Label = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 CommuneCode = Annotated[str, StringConstraints(pattern=COMMUNE_PATTERN), Field(description="INSEE code, e.g. 92071.")]
 Day = Annotated[date, AfterValidator(_check_day), Field(examples=["2026-10-05"])]
 Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$"), Field(description="ISO 639-1, e.g. fr.")]
+Languages = Annotated[list[Language], Field(min_length=1, max_length=10)]
+Week = Annotated[list[WeekPart], Field(max_length=len(WeekPart), description="Parts of the week; none: any time.")]
+SkillCode = Annotated[str, StringConstraints(max_length=80, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
 
 class Body(BaseModel):
@@ -34,8 +39,19 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class PointBody(Body):
+    """Degrees, WGS 84; kept to a thousandth of a degree (some hundred metres), for a seat is often a home."""
+
+    latitude: float = Field(ge=-90, le=90, examples=[48.778])
+    longitude: float = Field(ge=-180, le=180, examples=[2.29])
+
+    def point(self) -> Point:
+        return Point(round(self.latitude, 3), round(self.longitude, 3))
+
+
 class SkillBody(Body):
     label: Label = Field(examples=["comptabilité"])
+    code: SkillCode | None = Field(None, description="Of the skills referential; found by the label unless given.")
     level: int = Field(1, ge=1, le=3, description="1 knows, 2 practises, 3 masters; for a need: at least.")
 
 
@@ -43,16 +59,28 @@ Skills = Annotated[list[SkillBody], Field(min_length=1, max_length=20)]
 
 
 def read_skills(bodies: Iterable[SkillBody]) -> tuple[Skill, ...]:
-    return tuple(Skill(body.label, body.level) for body in bodies)
+    return tuple(Skill(body.label, body.level, body.code) for body in bodies)
 
 
-def read_changes(body: BaseModel, *, may_be_null: str) -> dict[str, object]:
+def read_fact(value: object) -> object:
+    """A field of a body as the domain holds it: lists become tuples, each value once."""
+    if isinstance(value, PointBody):
+        return value.point()
+    if isinstance(value, list):
+        bodies = [item for item in value if isinstance(item, SkillBody)]
+        return read_skills(bodies) if bodies else tuple(dict.fromkeys(value))
+    return value
+
+
+def read_facts(body: BaseModel, *, without: Collection[str]) -> dict[str, Any]:
+    """All facts of a new need or offer."""
+    return {name: read_fact(getattr(body, name)) for name in type(body).model_fields if name not in without}
+
+
+def read_changes(body: BaseModel, *, may_be_null: Collection[str]) -> dict[str, object]:
     """The facts that an edit names. Null means untouched, except where null is a value."""
     named = {name: getattr(body, name) for name in body.model_fields_set}
-    changes = {name: value for name, value in named.items() if value is not None or name == may_be_null}
-    if "skills" in changes:
-        changes["skills"] = read_skills(changes["skills"])
-    return changes
+    return {name: read_fact(value) for name, value in named.items() if value is not None or name in may_be_null}
 
 
 class ReasonBody(Body):
@@ -76,6 +104,12 @@ class HistoryOut(BaseModel):
 class SkillOut(BaseModel):
     label: str
     level: int
+    code: str | None = Field(description="Of the skills referential; none: free text.")
+
+
+class PointOut(BaseModel):
+    latitude: float
+    longitude: float
 
 
 def history_values(rows: Iterable[Any]) -> list[dict[str, Any]]:

@@ -1,14 +1,15 @@
 """What matching knows of its neighbours because it listened; and the locks that are no rows."""
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
 from services.matching.domain.shared import Campaign, Commune
-from services.matching.tables import actor, campaign, commune, member, territory
+from services.matching.tables import actor, campaign, commune, member, panel, territory
 
 
 async def lock_name(work: Work, name: str) -> None:
@@ -69,7 +70,7 @@ async def is_active_member(work: Work, id: UUID) -> bool:
 
 
 async def save_campaign_opened(work: Work, id: UUID, *, title: str) -> None:
-    statement = insert(campaign).values(territory=work.territory, id=id, title=title, opened=True, closed=False)
+    statement = insert(campaign).values(territory=work.territory, id=id, title=title, opened=True, closed=False, panel_heard=True)
     await work.connection.execute(
         statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"title": title, "opened": True})
     )
@@ -77,8 +78,25 @@ async def save_campaign_opened(work: Work, id: UUID, *, title: str) -> None:
 
 async def save_campaign_closed(work: Work, id: UUID) -> None:
     """Closed for good: an opening that is told later (or again) does not open it any more."""
-    statement = insert(campaign).values(territory=work.territory, id=id, title="", opened=False, closed=True)
+    statement = insert(campaign).values(territory=work.territory, id=id, title="", opened=False, closed=True, panel_heard=True)
     await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"closed": True}))
+
+
+async def save_panel_place(work: Work, campaign_id: UUID, association_id: UUID) -> None:
+    place = insert(panel).values(territory=work.territory, campaign_id=campaign_id, association_id=association_id)
+    await work.connection.execute(place.on_conflict_do_nothing())
+
+
+async def list_panels(work: Work, campaign_ids: Collection[UUID]) -> dict[UUID, frozenset[UUID]]:
+    """The associations on each panel that is known: of campaigns whose admissions we heard from the first on."""
+    is_of = and_(campaign.c.territory == panel.c.territory, campaign.c.id == panel.c.campaign_id)
+    query = (
+        select(panel.c.campaign_id, func.array_agg(panel.c.association_id).label("associations"))
+        .outerjoin(campaign, is_of)
+        .where(panel.c.campaign_id.in_(campaign_ids), func.coalesce(campaign.c.panel_heard, true()))
+        .group_by(panel.c.campaign_id)
+    )
+    return {row.campaign_id: frozenset(row.associations) for row in await work.connection.execute(query)}
 
 
 async def find_campaign(work: Work, id: UUID, *, hold: bool = False) -> Campaign | None:

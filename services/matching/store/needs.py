@@ -1,6 +1,5 @@
 """Needs as rows."""
 
-from dataclasses import asdict
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,8 +10,10 @@ from kernel.auth import Caller, Role
 from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.needs import Need, NeedFacts
-from services.matching.domain.shared import Skill
+from services.matching.domain.shared import Setting, Skill
 from services.matching.domain.states import EDITABLE_NEEDS, NEVER_SERVED, NeedState, Step
+from services.matching.domain.week import WeekPart
+from services.matching.store.facts import facts_values, point_from
 from services.matching.store.history import save_steps
 from services.matching.tables import campaign, mission, need, need_event
 
@@ -27,6 +28,12 @@ def need_from(row: Row[Any]) -> Need:
         ends_on=row.ends_on,
         commune=row.commune,
         remote=row.remote,
+        languages=tuple(row.languages),
+        week=tuple(WeekPart(part) for part in row.week),
+        setting=Setting(row.setting) if row.setting else None,
+        with_minors=row.with_minors,
+        charter_required=row.charter_required,
+        point=point_from(row),
     )
     return Need(
         row.id, row.ref, row.campaign_id, row.association_id, facts, NeedState(row.state), row.qualification_note, row.version
@@ -38,7 +45,7 @@ def _values(saved: Need) -> dict[str, Any]:
         "ref": saved.ref,
         "campaign_id": saved.campaign_id,
         "association_id": saved.association_id,
-        **asdict(saved.facts),
+        **facts_values(saved.facts),
         "state": saved.state,
         "qualification_note": saved.qualification_note,
         "version": saved.version,

@@ -1,7 +1,5 @@
 """Offers as rows, and as candidates with what is left of them."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -12,9 +10,11 @@ from sqlalchemy import false as nothing
 from kernel.auth import Caller, Role
 from kernel.errors import NotFound
 from kernel.work import Work
-from services.matching.domain.offers import Candidate, Offer, OfferFacts, Setting
-from services.matching.domain.shared import Skill
+from services.matching.domain.offers import Candidate, Offer, OfferFacts
+from services.matching.domain.shared import Setting, Skill
 from services.matching.domain.states import EDITABLE_OFFERS, LIVE, MissionState, OfferState, Step
+from services.matching.domain.week import WeekPart
+from services.matching.store.facts import facts_values, point_from
 from services.matching.store.history import save_steps
 from services.matching.tables import member, mission, offer, offer_event
 
@@ -31,6 +31,12 @@ def offer_from(row: Row[Any]) -> Offer:
         remote=row.remote,
         radius_km=row.radius_km,
         setting=Setting(row.setting),
+        languages=tuple(row.languages),
+        week=tuple(WeekPart(part) for part in row.week),
+        point=point_from(row),
+        excluded_associations=tuple(row.excluded_associations),
+        honorability_checked_on=row.honorability_checked_on,
+        charter_signed=row.charter_signed,
     )
     return Offer(row.id, row.ref, row.volunteer_id, facts, OfferState(row.state), row.version)
 
@@ -39,7 +45,7 @@ def _values(saved: Offer) -> dict[str, Any]:
     return {
         "ref": saved.ref,
         "volunteer_id": saved.volunteer_id,
-        **asdict(saved.facts),
+        **facts_values(saved.facts),
         "state": saved.state,
         "version": saved.version,
     }
@@ -109,11 +115,12 @@ _PROMISED = (
     .group_by(mission.c.territory, mission.c.offer_id)
     .subquery("promised")
 )
-_LOAD = (
+# Of whatever offer of the volunteer.
+_GIVEN = (
     select(mission.c.territory, mission.c.volunteer_id, func.count().label("missions"))
-    .where(mission.c.state.in_(LIVE))
+    .where(mission.c.state.in_([*LIVE, MissionState.CLOSED]))
     .group_by(mission.c.territory, mission.c.volunteer_id)
-    .subquery("load")
+    .subquery("given")
 )
 
 
@@ -132,16 +139,16 @@ async def list_candidates(work: Work, *, only: UUID | None = None, lock: bool = 
             offer,
             member.c.actor_id.label("employer_id"),
             func.coalesce(_PROMISED.c.minutes, 0).label("promised_minutes"),
-            func.coalesce(_LOAD.c.missions, 0).label("live_missions"),
+            func.coalesce(_GIVEN.c.missions, 0).label("missions"),
         )
         .join(member, and_(member.c.territory == offer.c.territory, member.c.id == offer.c.volunteer_id, ~member.c.archived))
         .outerjoin(_PROMISED, and_(_PROMISED.c.territory == offer.c.territory, _PROMISED.c.offer_id == offer.c.id))
-        .outerjoin(_LOAD, and_(_LOAD.c.territory == offer.c.territory, _LOAD.c.volunteer_id == offer.c.volunteer_id))
+        .outerjoin(_GIVEN, and_(_GIVEN.c.territory == offer.c.territory, _GIVEN.c.volunteer_id == offer.c.volunteer_id))
         .where(_is_candidate(only))
         .order_by(offer.c.id)
     )
     rows = await work.connection.execute(query)
-    return [Candidate(offer_from(row), row.minutes - row.promised_minutes, row.live_missions, row.employer_id) for row in rows]
+    return [Candidate(offer_from(row), row.minutes - row.promised_minutes, row.missions, row.employer_id) for row in rows]
 
 
 async def _lock_open_offers(work: Work, *, only: UUID | None) -> None:
@@ -151,13 +158,6 @@ async def _lock_open_offers(work: Work, *, only: UUID | None) -> None:
 def _is_candidate(only: UUID | None) -> ColumnElement[bool]:
     is_open = offer.c.state == OfferState.OPEN
     return is_open if only is None else and_(is_open, offer.c.id == only)
-
-
-async def list_turned_down(work: Work, need_ids: Sequence[UUID]) -> frozenset[tuple[UUID, UUID]]:
-    """Pairs (need, offer) whose mission was declined or cancelled."""
-    states = (MissionState.DECLINED, MissionState.CANCELLED)
-    query = select(mission.c.need_id, mission.c.offer_id).where(mission.c.need_id.in_(need_ids), mission.c.state.in_(states))
-    return frozenset((row.need_id, row.offer_id) for row in await work.connection.execute(query))
 
 
 async def lock_passed_offers(work: Work, *, today: date, limit: int) -> list[Offer]:

@@ -32,5 +32,9 @@ async def remember_campaign(work: Work, id: UUID, *, title: str) -> None:
     await known.save_campaign_opened(work, id, title=title)
 
 
+async def remember_panel_place(work: Work, campaign_id: UUID, *, association_id: UUID) -> None:
+    await known.save_panel_place(work, campaign_id, association_id)
+
+
 def _told_at(work: Work) -> datetime:
     return work.message.time if work.message else work.now

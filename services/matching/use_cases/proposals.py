@@ -1,6 +1,7 @@
 """Who could serve what: candidates for one need, a mission for one need, missions for all open needs."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,12 +18,17 @@ from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFit
 from services.matching.domain.shared import check_campaign
 from services.matching.domain.states import Deed, MissionState, NeedState, Step
 from services.matching.engine.assignment import Unserved, explain, propose, rank
-from services.matching.engine.fit import Fit, ObstacleKind, Surroundings, assess
-from services.matching.engine.reasons import describe_obstacle, list_reasons
-from services.matching.store.known import find_campaign, list_communes, lock_name
+from services.matching.engine.fit import Fit, assess
+from services.matching.engine.gates import ObstacleKind
+from services.matching.engine.reasons import describe_obstacle, explain_parts, list_reasons
+from services.matching.engine.referential import load_referential
+from services.matching.engine.surroundings import Surroundings
+from services.matching.store.between import count_worked_together, list_turned_down, measure_unmet
+from services.matching.store.known import find_campaign, list_communes, list_panels, lock_name
 from services.matching.store.missions import has_live_or_served_mission, insert_mission
 from services.matching.store.needs import get_need, lock_need, lock_unserved_needs
-from services.matching.store.offers import list_candidates, list_turned_down, lock_offer
+from services.matching.store.offers import list_candidates, lock_offer
+from services.matching.store.weights import get_weights
 from services.matching.use_cases.needs import may_act_for
 
 
@@ -41,7 +47,7 @@ async def list_fits(work: Work, need_id: UUID) -> tuple[list[Fit], list[Fit]]:
     need = await get_need(work, need_id)
     if not may_act_for(work, need):
         raise Forbidden("Candidates are shown to the need's own association and to the town.")
-    return rank(need, await list_candidates(work), await _look_around(work, [need.id]))
+    return rank(need, await list_candidates(work), await _look_around(work, [need]))
 
 
 async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -> Mission:
@@ -54,7 +60,7 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
         raise WrongState(f"It is {need.state}; missions are proposed for open needs.", state=need.state.value)
     if await has_live_or_served_mission(work, need.id):
         raise NeedIsBusy("A mission is already proposed for this need; decline or cancel it first.")
-    surroundings = await _look_around(work, [need.id])
+    surroundings = await _look_around(work, [need])
     candidates = await list_candidates(work, only=offer_id, lock=True)
     if offer_id is None:
         fitting, unfit = rank(need, candidates, surroundings)
@@ -78,7 +84,7 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
         check_campaign(await find_campaign(work, campaign_id))
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
     candidates = await list_candidates(work, lock=True)
-    surroundings = await _look_around(work, [need.id for need in needs])
+    surroundings = await _look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
     plan = await asyncio.to_thread(propose, needs, candidates, surroundings)
     missions = [await _save_proposal(work, fit) for fit in plan.proposals]
@@ -90,8 +96,21 @@ async def _take_turn(work: Work) -> None:
     await lock_name(work, "proposing")
 
 
-async def _look_around(work: Work, need_ids: list[UUID]) -> Surroundings:
-    return Surroundings(local_date(work.now), await list_communes(work), await list_turned_down(work, need_ids))
+async def _look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
+    """What the fits of these needs depend on."""
+    campaign_ids = {need.campaign_id for need in needs}
+    in_force = await get_weights(work)
+    return Surroundings(
+        today=local_date(work.now),
+        communes=await list_communes(work),
+        turned_down=await list_turned_down(work, need_ids=[need.id for need in needs]),
+        panels=await list_panels(work, campaign_ids),
+        worked_together=await count_worked_together(work, association_ids={need.association_id for need in needs}),
+        unmet=await measure_unmet(work, campaign_ids=campaign_ids),
+        referential=load_referential(),
+        weights=in_force.weights,
+        weights_version=in_force.version,
+    )
 
 
 async def _check_may_propose(work: Work, need: Need, *, offer_id: UUID | None) -> None:
@@ -142,6 +161,7 @@ def _build_mission(fit: Fit) -> Mission:
         starts_on=fit.first_day,
         ends_on=fit.last_day,
         score=fit.score,
-        parts=fit.parts,
+        parts=explain_parts(fit),
         reasons=tuple(list_reasons(fit)),
+        weights_version=fit.weights_version,
     )
