@@ -40,6 +40,12 @@ MEMBER_ROLES = {
 EXPIRIES = {"retour": "return", "report": "carry_over", "caducite": "lapse"}
 SETTINGS = {"professionnel": "professional", "personnel": "personal"}
 LOCALES = {"fr": "fr", "en": "en"}
+_DAYS = {
+    "lundi": "monday", "mardi": "tuesday", "mercredi": "wednesday", "jeudi": "thursday", "vendredi": "friday",
+    "samedi": "saturday", "dimanche": "sunday",
+}  # fmt: skip
+_PARTS = {"matin": "morning", "apres_midi": "afternoon", "soir": "evening"}
+WEEK_PARTS = {f"{day}_{part}": f"{code}_{word}" for day, code in _DAYS.items() for part, word in _PARTS.items()}
 BOOLEANS = {"oui": True, "non": False, "true": True, "false": False, "1": True, "0": False}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.importer import values as v
 from cli.importer.checking import ACTOR, CAMPAIGN, CONTRIBUTOR, MEMBER, Column, Layout
-from cli.importer.codes import ACTOR_KINDS, EXPIRIES, FIELDS_OF_ACTION, LOCALES, MEMBER_ROLES, SETTINGS
+from cli.importer.codes import ACTOR_KINDS, EXPIRIES, FIELDS_OF_ACTION, LOCALES, MEMBER_ROLES, SETTINGS, WEEK_PARTS
 
 Values = Mapping[str, Any]
 Request = tuple[str, dict[str, Any]]
@@ -133,8 +133,12 @@ def _needs(day: v.Reader) -> Layout:
         Column("fin", day, "ends_on", required=True),
         Column("commune", v.insee, "commune"),
         Column("a_distance", v.boolean, "remote"),
+        *_both_sides(),
+        Column("cadre", v.one_of(SETTINGS), "setting"),
+        Column("avec_mineurs", v.boolean, "with_minors"),
+        Column("charte_exigee", v.boolean, "charter_required"),
     )
-    return Layout("besoins", ("ref",), columns, lambda row: (f"/needs/refs/{row['ref']}", _with_skills(_fields(columns, row))))
+    return Layout("besoins", ("ref",), columns, lambda row: (f"/needs/refs/{row['ref']}", _with_terms(_fields(columns, row))))
 
 
 def _offers(day: v.Reader) -> Layout:
@@ -151,15 +155,30 @@ def _offers(day: v.Reader) -> Layout:
         Column("a_distance", v.boolean, "remote"),
         Column("rayon_km", v.whole(0, 500), "radius_km"),
         Column("cadre", v.one_of(SETTINGS), "setting", required=True),
+        *_both_sides(),
+        Column("associations_exclues", v.many(v.ref), "excluded_associations", reference=ACTOR),
+        Column("honorabilite_le", day, "honorability_checked_on"),
+        Column("charte_signee", v.boolean, "charter_signed"),
     )
-    return Layout("offres", ("ref",), columns, lambda row: (f"/offers/refs/{row['ref']}", _with_skills(_fields(columns, row))))
+    return Layout("offres", ("ref",), columns, lambda row: (f"/offers/refs/{row['ref']}", _with_terms(_fields(columns, row))))
 
 
 def _fields(columns: tuple[Column, ...], row: Values, *, without: tuple[str, ...] = ("ref",)) -> dict[str, Any]:
     return {column.field: row[column.name] for column in columns if column.name not in without}
 
 
-def _with_skills(body: dict[str, Any]) -> dict[str, Any]:
+def _both_sides() -> tuple[Column, ...]:
+    """What besoins.csv and offres.csv may say beside the commune; a point is two columns."""
+    return (
+        Column("langues", v.many(v.language), "languages"),
+        Column("semaine", v.many(v.one_of(WEEK_PARTS)), "week"),
+        Column("latitude", v.degrees(90), "latitude"),
+        Column("longitude", v.degrees(180), "longitude"),
+    )
+
+
+def _with_terms(body: dict[str, Any]) -> dict[str, Any]:
     """A skill without a level is left to the API: a need then asks for some notion of it, an offer then promises no more."""
     skills = [{"label": label} | ({"level": level} if level else {}) for label, level in body["skills"]]
-    return body | {"skills": skills}
+    point = {name: body.pop(name) for name in ("latitude", "longitude")}
+    return body | {"skills": skills, "point": point if point != {"latitude": None, "longitude": None} else None}

@@ -101,10 +101,12 @@ class Importer:
         values = dict(row.values)
         for column in file.layout.columns:
             if column.reference and values[column.name] is not None:
-                found = await self.references.find(column.reference, values[column.name])
-                if found is None:
+                named = values[column.name]
+                refs = named if isinstance(named, list) else [named]
+                found = [await self.references.find(column.reference, ref) for ref in refs]
+                if None in found:
                     return _unknown_reference(file, row, column)
-                values[column.name] = found
+                values[column.name] = found if isinstance(named, list) else found[0]
         path, body = file.layout.request(values)
         try:
             answer = await self._put(path, {name: value for name, value in body.items() if value is not None})

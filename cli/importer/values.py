@@ -11,6 +11,7 @@ from cli.importer.codes import BOOLEANS, choices
 
 Reader = Callable[[str], Any]
 _INSEE = re.compile(r"(\d{2}|2[AB])\d{3}")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FRENCH_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 _CLOCK_HOURS = re.compile(r"(\d+)\s*[hH]\s*(\d{2})?")
@@ -71,6 +72,14 @@ def one_of(table: Mapping[str, str]) -> Reader:
         raise BadCell("mot inconnu", f"l'un de : {choices(table)}")
 
     return read
+
+
+def language(cell: str) -> str:
+    """ISO 639-1."""
+    code = cell.strip().lower()
+    if not _LANGUAGE.fullmatch(code):
+        raise BadCell("ce n'est pas un code de langue", "deux lettres, comme fr, en ou ar")
+    return code
 
 
 def many(read_one: Reader, *, at_least: int = 0) -> Reader:

@@ -1,6 +1,6 @@
 """Matching's tables as SQLAlchemy sees them; `migrations/` creates them."""
 
-from sqlalchemy import ARRAY, Boolean, Column, Date, Float, Integer, MetaData, Table, Text
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Float, Integer, MetaData, Table, Text
 from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -152,6 +152,44 @@ mission = Table(
     Column("weights_version", Integer),
     instant_column("created_at"),
     instant_column("changed_at"),
+)  # fmt: skip
+
+# ---- Where candidates are found (0004_candidates.py) ----------------------------------------------------------------------
+
+offer_search = Table(
+    "offer_search", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("offer_id"),
+    Column("volunteer_id", UuidType, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("referential", Text, nullable=False),
+    Column("tokens", ARRAY(BigInteger), nullable=False),
+    Column("skills", ARRAY(BigInteger), nullable=False),
+    Column("commune", Text),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("radius_km", Integer, nullable=False),
+    Column("remote", Boolean, nullable=False),
+    Column("available_from", Date, nullable=False),
+    Column("available_until", Date, nullable=False),
+    Column("week", Integer, nullable=False),
+    Column("languages", ARRAY(Text), nullable=False),
+    Column("setting", Text, nullable=False),
+    Column("cleared", Boolean, nullable=False),
+    Column("charter_signed", Boolean, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("free_minutes", Integer, nullable=False),  # kept by triggers, as is the next
+    Column("missions", Integer, nullable=False),
+)  # fmt: skip
+
+need_search = Table(
+    "need_search", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("need_id"),
+    Column("version", Integer, nullable=False),
+    Column("referential", Text, nullable=False),
+    Column("tokens", ARRAY(BigInteger), nullable=False),
+    Column("commune", Text),
 )  # fmt: skip
 
 timesheet = Table(

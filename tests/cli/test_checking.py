@@ -58,6 +58,34 @@ class TestCampaign:
         assert row.values["conventions_obligatoires"] is required
 
 
+class TestTermsOfWork:
+    HEAD = "ref,membre,titre,competences,heures,debut,fin,commune,cadre"
+    ROW = "o,odile,Comptes,tableur:2,10,2026-02-02,2026-11-27,92071,personnel"
+
+    def request(self, folder: Path, columns: str, cells: str) -> dict[str, Any]:
+        (row,) = check_text(folder, f"{self.HEAD},{columns}\n{self.ROW},{cells}\n", name="offres.csv").rows
+        layout = next(layout for layout in make_layouts() if layout.stem == "offres")
+        return layout.request(row.values)[1]
+
+    def test_are_read_as_the_api_has_them(self, tmp_path: Path) -> None:
+        columns = "langues,semaine,latitude,longitude,associations_exclues,honorabilite_le,charte_signee"
+        body = self.request(tmp_path, columns, "fr;AR,lundi matin;Samedi après-midi,48.776,2.296,asso-a;asso-b,05/01/2026,oui")
+        assert body["languages"] == ["fr", "ar"]
+        assert body["week"] == ["monday_morning", "saturday_afternoon"]
+        assert body["point"] == {"latitude": 48.776, "longitude": 2.296}
+        assert body["excluded_associations"] == ["asso-a", "asso-b"]
+        assert (body["honorability_checked_on"], body["charter_signed"]) == ("2026-01-05", True)
+
+    def test_left_out_are_left_to_the_api(self, tmp_path: Path) -> None:
+        body = self.request(tmp_path, "langues", "")
+        assert {body[name] for name in ("languages", "point", "charter_signed", "honorability_checked_on")} == {None}
+
+    def test_a_part_of_the_week_that_there_is_not_is_rejected_with_the_words_there_are(self, tmp_path: Path) -> None:
+        content = f"{self.HEAD},semaine\n{self.ROW},lundi midi\n"
+        (reject,) = check_text(tmp_path, content, name="offres.csv").rejects
+        assert (reject.column, "lundi_matin" in reject.cure) == ("semaine", True)
+
+
 class TestReadFolder:
     def test_says_what_it_would_have_known(self, tmp_path: Path) -> None:
         with pytest.raises(CliError) as refusal:

@@ -69,6 +69,20 @@ class TestSend:
         (reject,) = results[1].rejects
         assert (reject.line, reject.column, reject.value, reject.problem) == (4, "acteur", "nulle", "référence inconnue")
 
+    async def test_replaces_each_of_several_references(self, platform: Platform, tmp_path: Path) -> None:
+        ids = {"odile": "id-odile", "a": "id-a", "b": "id-b"}
+        platform.answer = lambda method, path, body: (
+            (200, {"items": [{"ref": ref, "id": id} for ref, id in ids.items()]})
+            if method == "GET"
+            else (200, {"id": "1", "outcome": "created"})
+        )
+        head = "ref,membre,titre,competences,heures,debut,fin,commune,cadre,associations_exclues\n"
+        row = "{},odile,T,x,1,2026-01-01,2026-12-31,92071,personnel,{}\n"
+        (result,) = await send(platform, tmp_path, offres=head + row.format("o", "a;b") + row.format("p", "a;z"))
+        (sent,) = [body for method, _, body in platform.seen if method == "PUT"]
+        assert sent["excluded_associations"] == ["id-a", "id-b"]
+        assert [(reject.column, reject.value) for reject in result.rejects] == [("associations_exclues", "a;z")]
+
     async def test_waits_for_news_that_are_on_their_way(self, platform: Platform, tmp_path: Path) -> None:
         platform.answer = lambda *_: (
             problem(409, "not-known-yet") if len(platform.seen) < 3 else (200, {"id": "1", "outcome": "created"})

@@ -6,8 +6,11 @@ import pytest
 
 from kernel.auth import Role
 from kernel.events.matching import MissionCancelled, OfferOpened
+from kernel.events.registry import CommuneRecorded
 from kernel.ids import new_id
-from tests.builders.matching import make_offer_body
+from services.matching.domain.shared import Skill
+from services.matching.use_cases.facts import find_codes
+from tests.builders.matching import make_offer_body, make_referential
 from tests.matching.conftest import MakeDuo, Published, Town, ask, make_member_recorded
 
 
@@ -37,6 +40,56 @@ class TestWriteOffer:
         _, volunteer = await town.add_volunteer()
         problem = await ask(volunteer, "/offers", make_offer_body(**changes), status=422)
         assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+
+    async def test_of_an_unknown_commune_is_refused_with_the_cure(self, town: Town) -> None:
+        _, volunteer = await town.add_volunteer()
+        problem = await ask(volunteer, "/offers", make_offer_body(commune="92330"), status=422)
+        (fault,) = problem["errors"]
+        assert fault["pointer"] == "/commune"
+        assert "not the postcode" in fault["detail"]
+
+    async def test_in_a_commune_that_only_the_registry_knows(self, town: Town) -> None:
+        await town.tell(CommuneRecorded(insee="92999", name="Ville nouvelle", latitude=48.7, longitude=2.3))
+        _, volunteer = await town.add_volunteer()
+        await ask(volunteer, "/offers", make_offer_body(commune="92999"), status=201)
+
+    async def test_keeps_all_terms(self, town: Town) -> None:
+        _, volunteer = await town.add_volunteer()
+        terms: dict[str, Any] = {
+            "languages": ["fr", "ar"], "week": ["monday_evening"], "excluded_associations": [str(new_id())],
+            "point": {"latitude": 48.7764, "longitude": 2.2961},
+        }  # fmt: skip
+        offer = await ask(volunteer, "/offers", make_offer_body(**terms), status=201)
+        assert {name: offer[name] for name in terms} == terms | {"point": {"latitude": 48.776, "longitude": 2.296}}
+        edited = await volunteer.patch(f"/offers/{offer['id']}", json={"point": None, "week": []}, headers={"if-match": '"1"'})
+        assert (edited.json()["point"], edited.json()["week"], edited.json()["languages"]) == (None, [], ["fr", "ar"])
+
+    @pytest.mark.parametrize("fact", [{"honorability_checked_on": "2026-01-05"}, {"charter_signed": True}])
+    async def test_what_the_town_establishes_only_the_town_writes(self, town: Town, fact: dict[str, Any]) -> None:
+        volunteer_id, volunteer = await town.add_volunteer()
+        problem = await ask(volunteer, "/offers", make_offer_body(**fact), status=422)
+        assert [fault["pointer"] for fault in problem["errors"]] == [f"/{name}" for name in fact]
+        offer = await ask(town.officer, "/offers", make_offer_body(volunteer_id, **fact), status=201)
+        assert fact.items() <= offer.items()
+        path, version = f"/offers/{offer['id']}", {"if-match": '"1"'}
+        assert (await volunteer.patch(path, json=fact, headers=version)).status_code == 422
+        kept = await volunteer.patch(path, json={"minutes": 90}, headers=version)
+        assert fact.items() <= kept.json().items()
+
+    async def test_an_unknown_skill_code_is_refused_a_label_alone_is_free_text(self, town: Town) -> None:
+        _, volunteer = await town.add_volunteer()
+        skills = [{"label": "tissage de lirettes bretonnes"}, {"label": "autre", "code": "pas-de-ce-code"}]
+        problem = await ask(volunteer, "/offers", make_offer_body(skills=skills), status=422)
+        assert [fault["pointer"] for fault in problem["errors"]] == ["/skills/1/code"]
+        offer = await ask(volunteer, "/offers", make_offer_body(skills=skills[:1]), status=201)
+        assert offer["skills"] == [{"label": "tissage de lirettes bretonnes", "level": 1, "code": None}]
+
+
+class TestFindCodes:
+    def test_a_label_that_names_a_skill_gets_its_code(self) -> None:
+        referential = make_referential({"tableur": "Tableur"}, synonyms={"tableur": ["feuille de calcul"]})
+        found = find_codes((Skill("Feuille de calcul", 2), Skill("poterie"), Skill("Mes tableaux", code="tableur")), referential)
+        assert found == (Skill("Feuille de calcul", 2, "tableur"), Skill("poterie"), Skill("Mes tableaux", 1, "tableur"))
 
 
 class TestPutOffer:

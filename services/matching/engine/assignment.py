@@ -71,7 +71,7 @@ class _Choice:
 
     def best(self, fits: Iterable[Fit], *, except_offer: UUID | None = None) -> Fit | None:
         open_fits = (self.as_of_now(fit) for fit in fits if fit.candidate.offer.id != except_offer and self.has_room(fit))
-        return min(open_fits, key=_rank, default=None)
+        return min(open_fits, key=rank_key, default=None)
 
     def add(self, fit: Fit) -> None:
         self.chosen[fit.need.id] = fit
@@ -111,12 +111,12 @@ def propose(needs: Sequence[Need], candidates: Sequence[Candidate], surroundings
 def rank(need: Need, candidates: Sequence[Candidate], surroundings: Surroundings) -> tuple[list[Fit], list[Fit]]:
     """All offers for one need: those that fit, best first; then those that do not, fewest obstacles first."""
     fits = [assess(need, candidate, surroundings) for candidate in candidates]
-    fitting = sorted((fit for fit in fits if fit.fits), key=_rank)
+    fitting = sorted((fit for fit in fits if fit.fits), key=rank_key)
     unfit = sorted((fit for fit in fits if not fit.fits), key=lambda fit: (len(fit.obstacles), fit.candidate.offer.id))
     return fitting, unfit
 
 
-def _rank(fit: Fit) -> tuple[int, int, UUID]:
+def rank_key(fit: Fit) -> tuple[int, int, UUID]:
     """Best score first; then the offer with the least time to spare, so that long offers stay for long needs."""
     return (-fit.score, fit.candidate.remaining_minutes, fit.candidate.offer.id)
 
@@ -141,7 +141,7 @@ def _assess_all(needs: Sequence[Need], candidates: Sequence[Candidate], surround
 
 def _serve_by_moving(need_id: UUID, options: dict[UUID, list[Fit]], choice: _Choice) -> None:
     """Find an offer whose minutes come free when one of its chosen needs takes another offer instead."""
-    for fit in sorted(options[need_id], key=_rank):
+    for fit in sorted(options[need_id], key=rank_key):
         offer_id = fit.candidate.offer.id
         for other_id in sorted(key for key, chosen in choice.chosen.items() if chosen.candidate.offer.id == offer_id):
             if not choice.has_room(fit, freed_minutes=choice.chosen[other_id].need.facts.minutes):

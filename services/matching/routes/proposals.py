@@ -12,6 +12,8 @@ from services.matching.schemas.missions import MissionOut
 from services.matching.schemas.proposals import (
     CandidateOut,
     CandidatesOut,
+    NeedCandidateOut,
+    NeedCandidatesOut,
     ProposalBody,
     ProposalsBody,
     ProposalsOut,
@@ -21,21 +23,34 @@ from services.matching.schemas.proposals import (
     explain,
 )
 from services.matching.store.weights import get_weights, read_weights
+from services.matching.use_cases import candidates
 from services.matching.use_cases import proposals as use_cases
 
 router = make_router("proposals")
+Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 @router.get("/needs/{need_id}/candidates", **allow("matching:read", Role.ASSOCIATION, *TOWN))
-async def list_candidates(work: InWork, need_id: UUID, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> CandidatesOut:
-    """List the open offers that fit a need, with score and reasons, and those that do not, with why not."""
-    fitting, unfit = await use_cases.list_fits(work, need_id)
+async def list_candidates(work: InWork, need_id: UUID, limit: Limit = 50) -> CandidatesOut:
+    """List the open offers that fit a need best, with score and reasons, and some that do not, with why not."""
+    found = await candidates.list_candidates(work, need_id, limit=limit)
     return CandidatesOut(
         need_id=need_id,
-        explanation=explain((await get_weights(work)).weights),
-        candidates=[CandidateOut.of(fit) for fit in fitting[:limit]],
-        unfit=[UnfitOut.of(fit) for fit in unfit[:limit]],
-        unfit_offers=len(unfit),
+        explanation=explain(found.surroundings.weights),
+        candidates=[CandidateOut.of(fit) for fit in found.fitting],
+        unfit=[UnfitOut.of(fit) for fit in found.misses[:limit]],
+        unfit_offers=len(found.misses),
+    )
+
+
+@router.get("/offers/{offer_id}/candidates", **allow("matching:read", Role.VOLUNTEER, *TOWN))
+async def list_needs_for(work: InWork, offer_id: UUID, limit: Limit = 50) -> NeedCandidatesOut:
+    """List the open needs that an offer fits best, with score and reasons."""
+    found = await candidates.list_needs_for(work, offer_id, limit=limit)
+    return NeedCandidatesOut(
+        offer_id=offer_id,
+        explanation=explain(found.surroundings.weights),
+        candidates=[NeedCandidateOut.of(fit) for fit in found.fitting],
     )
 
 

@@ -87,7 +87,36 @@ class CandidatesOut(BaseModel):
     explanation: ExplanationOut
     candidates: list[CandidateOut] = Field(description="Best first.")
     unfit: list[UnfitOut] = Field(description="Offers that do not fit, with why not; the nearest misses first.")
-    unfit_offers: int = Field(description="How many do not fit in all.")
+    unfit_offers: int = Field(description="How many do not fit, of the 500 at most that were looked at to say why not.")
+
+
+class NeedCandidateOut(BaseModel):
+    need_id: UUID
+    association_id: UUID
+    title: str
+    minutes: int
+    score: int = Field(description="0 to 100.")
+    parts: list[ScorePartOut]
+    reasons: list[str] = Field(description="French sentences.")
+
+    @classmethod
+    def of(cls, fit: Fit) -> "NeedCandidateOut":
+        need = fit.need
+        return cls(
+            need_id=need.id,
+            association_id=need.association_id,
+            title=need.facts.title,
+            minutes=need.facts.minutes,
+            score=fit.score,
+            parts=list_parts(explain_parts(fit)),
+            reasons=list_reasons(fit),
+        )
+
+
+class NeedCandidatesOut(BaseModel):
+    offer_id: UUID
+    explanation: ExplanationOut
+    candidates: list[NeedCandidateOut] = Field(description="Best first.")
 
 
 class ProposalBody(Body):

@@ -94,6 +94,12 @@ async def lock_passed_proposals(work: Work, *, today: date, limit: int) -> list[
     return [mission_from(row) for row in await work.connection.execute(query.with_for_update(skip_locked=True))]
 
 
+async def list_last_missions(work: Work, *, limit: int) -> list[Mission]:
+    """The missions proposed last, the newest first."""
+    rows = await work.connection.execute(select(mission).order_by(mission.c.id.desc()).limit(limit))
+    return [mission_from(row) for row in rows]
+
+
 async def get_mission(work: Work, id: UUID) -> Mission:
     """The mission, if the caller may see it."""
     row = (await work.connection.execute(select_visible_missions(work.caller).where(mission.c.id == id))).first()

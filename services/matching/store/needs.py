@@ -1,5 +1,6 @@
 """Needs as rows."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -110,18 +111,31 @@ def _has_mission(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 _IS_SERVED = _has_mission(mission.c.state.not_in(NEVER_SERVED))
 
 
-async def lock_unserved_needs(work: Work, *, campaign_id: UUID | None) -> list[Need]:
-    """Open needs of open campaigns without a live mission. Those that another transaction decides on are left out."""
-    query = (
+def _select_unserved() -> Select[Any]:
+    """Open needs of open campaigns without a live mission."""
+    return (
         select(need)
         .join(campaign, and_(campaign.c.territory == need.c.territory, campaign.c.id == need.c.campaign_id))
         .where(need.c.state == NeedState.OPEN, ~_IS_SERVED, campaign.c.opened, ~campaign.c.closed)
         .order_by(need.c.id)
-        .with_for_update(skip_locked=True, of=need)
     )
+
+
+async def lock_unserved_needs(work: Work, *, campaign_id: UUID | None) -> list[Need]:
+    """All of them, or those of one campaign. Those that another transaction decides on are left out."""
+    query = _select_unserved().with_for_update(skip_locked=True, of=need)
     if campaign_id is not None:
         query = query.where(need.c.campaign_id == campaign_id)
     return [need_from(row) for row in await work.connection.execute(query)]
+
+
+async def list_unserved_needs(work: Work, *, limit: int) -> list[Need]:
+    return [need_from(row) for row in await work.connection.execute(_select_unserved().limit(limit))]
+
+
+async def list_needs(work: Work, ids: Collection[UUID]) -> list[Need]:
+    rows = await work.connection.execute(select(need).where(need.c.id.in_(ids)).order_by(need.c.id))
+    return [need_from(row) for row in rows]
 
 
 async def lock_unfinished_needs(work: Work, *, campaign_id: UUID) -> list[Need]:

@@ -24,8 +24,10 @@ from services.matching.domain.shared import Outcome, check_not_closed
 from services.matching.domain.states import Deed, NeedState, Step
 from services.matching.store.known import find_campaign, is_active_actor, lock_name
 from services.matching.store.missions import has_live_or_served_mission, lock_proposed_missions
-from services.matching.store.needs import insert_need, lock_need, lock_need_by_ref, save_need
+from services.matching.store.needs import lock_need, lock_need_by_ref
 from services.matching.use_cases.ending import cancel_proposal
+from services.matching.use_cases.facts import complete_facts
+from services.matching.use_cases.searching import add_need, write_need_back
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ async def write_need(work: Work, wish: NeedToWrite, *, ref: str | None = None) -
     work.caller.require_actor(association_id)
     check_need_facts(wish.facts)
     check_not_closed(await find_campaign(work, wish.campaign_id))
-    need = Need(new_id(), ref, wish.campaign_id, association_id, wish.facts)
-    await insert_need(work, need, Step(None, NeedState.DRAFT, Deed.CREATE, work.caller.identity))
+    need = Need(new_id(), ref, wish.campaign_id, association_id, await complete_facts(work, wish.facts))
+    await add_need(work, need, Step(None, NeedState.DRAFT, Deed.CREATE, work.caller.identity))
     return need
 
 
@@ -68,6 +70,7 @@ async def put_need(work: Work, ref: str, wish: NeedToWrite) -> tuple[Need, Outco
     need = await lock_need_by_ref(work, ref)
     if need is None:
         return await write_need(work, wish, ref=ref), Outcome.CREATED
+    wish = replace(wish, facts=await complete_facts(work, wish.facts))
     association_id = wish.association_id or need.association_id
     if (need.campaign_id, need.association_id, need.facts) == (wish.campaign_id, association_id, wish.facts):
         return need, Outcome.UNCHANGED
@@ -85,14 +88,15 @@ async def put_need(work: Work, ref: str, wish: NeedToWrite) -> tuple[Need, Outco
 
 async def _change(work: Work, need: Need, facts: NeedFacts) -> Need:
     check_need_facts(facts)
+    facts = await complete_facts(work, facts)
     edited = decide_need_edit(need, facts, busy=await has_live_or_served_mission(work, need.id))
-    await save_need(work, edited)
+    await write_need_back(work, edited)
     return edited
 
 
 async def qualify_need(work: Work, need_id: UUID, note: str) -> Need:
     need, step = decide_qualification(await lock_need(work, need_id), note, who=work.caller.identity)
-    await save_need(work, need, step)
+    await write_need_back(work, need, step)
     return need
 
 
@@ -103,7 +107,7 @@ async def open_need(work: Work, need_id: UUID) -> Need:
     opened, step = decide_need_opening(need, campaign=campaign, today=local_date(work.now), who=work.caller.identity)
     if not await is_active_actor(work, need.association_id):
         raise Unknown("The association is not an active actor that the registry told about; record it first, then try again.")
-    await save_need(work, opened, step)
+    await write_need_back(work, opened, step)
     publish_opening(work, opened)
     return opened
 
@@ -122,7 +126,7 @@ async def end_need(work: Work, need: Need, deed: Deed, *, reason: str) -> Need:
     ended, step = decide_need(need, deed, who=work.caller.identity, reason=reason)
     for mission in await lock_proposed_missions(work, need_id=need.id):
         await cancel_proposal(work, mission, reason=reason)
-    await save_need(work, ended, step)
+    await write_need_back(work, ended, step)
     if deed is Deed.WITHDRAW:
         facts = {"need_id": need.id, "campaign_id": need.campaign_id, "association_id": need.association_id}
         work.publish(NeedWithdrawn(**facts, reason=reason), subject=need.id)
@@ -132,13 +136,13 @@ async def end_need(work: Work, need: Need, deed: Deed, *, reason: str) -> Need:
 async def cover_need(work: Work, need: Need) -> None:
     """Its mission is agreed."""
     covered, step = decide_need(need, Deed.COVER, who=work.caller.identity)
-    await save_need(work, covered, step)
+    await write_need_back(work, covered, step)
 
 
 async def reopen_need(work: Work, need: Need, *, reason: str) -> None:
     """Its mission will not be served: it waits for another, unless campaign or period have ended in the meantime."""
     reopened, step = decide_need(need, Deed.REOPEN, who=work.caller.identity, reason=reason)
-    await save_need(work, reopened, step)
+    await write_need_back(work, reopened, step)
     campaign = await find_campaign(work, need.campaign_id)
     if campaign is None or not campaign.is_open:
         await end_need(work, reopened, Deed.EXPIRE, reason="La campagne est close.")
@@ -150,7 +154,7 @@ async def reopen_need(work: Work, need: Need, *, reason: str) -> None:
 
 async def fulfil_need(work: Work, need: Need, *, mission_id: UUID) -> None:
     fulfilled, step = decide_need(need, Deed.FULFIL, who=work.caller.identity)
-    await save_need(work, fulfilled, step)
+    await write_need_back(work, fulfilled, step)
     event = NeedFulfilled(
         need_id=need.id, campaign_id=need.campaign_id, association_id=need.association_id, mission_id=mission_id
     )

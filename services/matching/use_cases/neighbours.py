@@ -9,6 +9,7 @@ from uuid import UUID
 from kernel.work import Work
 from services.matching.domain.shared import Commune
 from services.matching.store import known
+from services.matching.store.search import mark_commune
 
 
 async def remember_territory(work: Work, *, code: str, name: str) -> None:
@@ -17,6 +18,7 @@ async def remember_territory(work: Work, *, code: str, name: str) -> None:
 
 async def remember_commune(work: Work, insee: str, *, name: str, latitude: float, longitude: float) -> None:
     await known.save_commune(work, insee, Commune(name, latitude, longitude), told_at=_told_at(work))
+    await mark_commune(work, insee)
 
 
 async def remember_actor(work: Work, id: UUID, *, version: int, kind: str, archived: bool) -> None:

@@ -22,8 +22,10 @@ from services.matching.domain.shared import Outcome
 from services.matching.domain.states import Deed, OfferState, Step
 from services.matching.store.known import is_active_member, lock_name
 from services.matching.store.missions import lock_proposed_missions
-from services.matching.store.offers import count_promised_minutes, insert_offer, lock_offer, lock_offer_by_ref, save_offer
+from services.matching.store.offers import count_promised_minutes, lock_offer, lock_offer_by_ref
 from services.matching.use_cases.ending import cancel_proposal
+from services.matching.use_cases.facts import check_town_facts, complete_facts
+from services.matching.use_cases.searching import add_offer, write_offer_back
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ async def write_offer(work: Work, wish: OfferToWrite, *, ref: str | None = None)
         raise BadInput.at("/volunteer_id", "say which member offers; your token is no member's")
     work.caller.require_member(volunteer_id)
     check_offer_facts(wish.facts)
-    offer = Offer(new_id(), ref, volunteer_id, wish.facts)
-    await insert_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
+    check_town_facts(work, vars(wish.facts))
+    offer = Offer(new_id(), ref, volunteer_id, await complete_facts(work, wish.facts))
+    await add_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
     return offer
 
 
@@ -50,6 +53,7 @@ async def edit_offer(work: Work, offer_id: UUID, changes: dict[str, object], *, 
     offer = await lock_offer(work, offer_id)
     work.caller.require_member(offer.volunteer_id)
     check_version(offer.version, version)
+    check_town_facts(work, changes)
     return await _change(work, offer, replace(offer.facts, **changes))  # type: ignore[arg-type]
 
 
@@ -59,6 +63,7 @@ async def put_offer(work: Work, ref: str, wish: OfferToWrite) -> tuple[Offer, Ou
     offer = await lock_offer_by_ref(work, ref)
     if offer is None:
         return await write_offer(work, wish, ref=ref), Outcome.CREATED
+    wish = replace(wish, facts=await complete_facts(work, wish.facts))
     volunteer_id = wish.volunteer_id or offer.volunteer_id
     if (offer.volunteer_id, offer.facts) == (volunteer_id, wish.facts):
         return offer, Outcome.UNCHANGED
@@ -75,8 +80,9 @@ async def put_offer(work: Work, ref: str, wish: OfferToWrite) -> tuple[Offer, Ou
 
 async def _change(work: Work, offer: Offer, facts: OfferFacts) -> Offer:
     check_offer_facts(facts)
+    facts = await complete_facts(work, facts)
     edited = decide_offer_edit(offer, facts, promised_minutes=await count_promised_minutes(work, offer.id))
-    await save_offer(work, edited)
+    await write_offer_back(work, edited)
     return edited
 
 
@@ -85,7 +91,7 @@ async def open_offer(work: Work, offer_id: UUID) -> Offer:
     work.caller.require_member(offer.volunteer_id)
     known = await is_active_member(work, offer.volunteer_id)
     opened, step = decide_offer_opening(offer, volunteer_known=known, today=local_date(work.now), who=work.caller.identity)
-    await save_offer(work, opened, step)
+    await write_offer_back(work, opened, step)
     labels = [skill.label for skill in opened.facts.skills]
     work.publish(OfferOpened(offer_id=offer.id, minutes=opened.facts.minutes, skills=labels), subject=offer.id)
     return opened
@@ -96,7 +102,7 @@ async def pause_offer(work: Work, offer_id: UUID) -> Offer:
     offer = await lock_offer(work, offer_id)
     work.caller.require_member(offer.volunteer_id)
     paused, step = decide_offer(offer, Deed.PAUSE, who=work.caller.identity)
-    await save_offer(work, paused, step)
+    await write_offer_back(work, paused, step)
     return paused
 
 
@@ -112,5 +118,5 @@ async def end_offer(work: Work, offer: Offer, deed: Deed, *, reason: str) -> Off
     ended, step = decide_offer(offer, deed, who=work.caller.identity, reason=reason)
     for mission in await lock_proposed_missions(work, offer_id=offer.id):
         await cancel_proposal(work, mission, reason=reason)
-    await save_offer(work, ended, step)
+    await write_offer_back(work, ended, step)
     return ended

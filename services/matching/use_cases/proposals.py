@@ -1,12 +1,10 @@
-"""Who could serve what: candidates for one need, a mission for one need, missions for all open needs."""
+"""Missions are proposed: for one need, or for all open needs together."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from kernel.auth import Role
-from kernel.clock import local_date
 from kernel.errors import Forbidden
 from kernel.events.matching import MissionProposed
 from kernel.ids import new_id
@@ -17,19 +15,19 @@ from services.matching.domain.offers import decide_contributor
 from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFits, WrongState
 from services.matching.domain.shared import check_campaign
 from services.matching.domain.states import Deed, MissionState, NeedState, Step
-from services.matching.engine.assignment import Unserved, explain, propose, rank
+from services.matching.engine.assignment import Unserved, explain, propose
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.reasons import describe_obstacle, explain_parts, list_reasons
-from services.matching.engine.referential import load_referential
 from services.matching.engine.surroundings import Surroundings
-from services.matching.store.between import count_worked_together, list_turned_down, measure_unmet
-from services.matching.store.known import find_campaign, list_communes, list_panels, lock_name
+from services.matching.store.known import find_campaign, lock_name
 from services.matching.store.missions import has_live_or_served_mission, insert_mission
-from services.matching.store.needs import get_need, lock_need, lock_unserved_needs
+from services.matching.store.needs import lock_need, lock_unserved_needs
 from services.matching.store.offers import list_candidates, lock_offer
-from services.matching.store.weights import get_weights
+from services.matching.use_cases.candidates import find_best_offers, find_misses, look_around
 from services.matching.use_cases.needs import may_act_for
+
+TRIED = 5  # best offers, before nothing fits: each may be changed by somebody while it is chosen
 
 
 @dataclass(frozen=True)
@@ -42,14 +40,6 @@ class Proposed:
     offers: int
 
 
-async def list_fits(work: Work, need_id: UUID) -> tuple[list[Fit], list[Fit]]:
-    """All open offers for a need: those that fit, and those that do not. Nothing is saved."""
-    need = await get_need(work, need_id)
-    if not may_act_for(work, need):
-        raise Forbidden("Candidates are shown to the need's own association and to the town.")
-    return rank(need, await list_candidates(work), await _look_around(work, [need]))
-
-
 async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -> Mission:
     """Propose the named offer, or the best one. A person who names an offer may try again what was declined before."""
     await _take_turn(work)
@@ -60,21 +50,34 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
         raise WrongState(f"It is {need.state}; missions are proposed for open needs.", state=need.state.value)
     if await has_live_or_served_mission(work, need.id):
         raise NeedIsBusy("A mission is already proposed for this need; decline or cancel it first.")
-    surroundings = await _look_around(work, [need])
-    candidates = await list_candidates(work, only=offer_id, lock=True)
+    surroundings = await look_around(work, [need])
     if offer_id is None:
-        fitting, unfit = rank(need, candidates, surroundings)
-        if not fitting:
-            why = explain(unfit, offers=len(unfit))
-            raise NothingFits(f"Nothing fits: {' ; '.join(why)}.", why=list(why), offers=len(unfit))
-        return await _save_proposal(work, fitting[0])
-    if not candidates:
+        return await _save_proposal(work, await _choose_best(work, need, surroundings))
+    fit = await _hold_fit(work, need, offer_id, surroundings)
+    if fit is None:
         raise DoesNotFit("This offer is not open, or its volunteer is not an active member.", obstacles=[])
-    fit = assess(need, candidates[0], surroundings).without(ObstacleKind.TURNED_DOWN)
+    fit = fit.without(ObstacleKind.TURNED_DOWN)
     if not fit.fits:
         sentences = [describe_obstacle(fit, kind) for kind in fit.obstacles]
         raise DoesNotFit(f"This offer does not fit: {' ; '.join(sentences)}.", obstacles=sentences)
     return await _save_proposal(work, fit)
+
+
+async def _choose_best(work: Work, need: Need, surroundings: Surroundings) -> Fit:
+    """The best offer, held until the commit; one that somebody changed since it was found may fit no longer."""
+    for found in await find_best_offers(work, need, surroundings, limit=TRIED):
+        fit = await _hold_fit(work, need, found.candidate.offer.id, surroundings)
+        if fit is not None and fit.fits:
+            return fit
+    misses = await find_misses(work, need, surroundings)
+    why = explain(misses, offers=len(misses))
+    raise NothingFits(f"Nothing fits: {' ; '.join(why)}.", why=list(why), offers=len(misses))
+
+
+async def _hold_fit(work: Work, need: Need, offer_id: UUID, surroundings: Surroundings) -> Fit | None:
+    """The fit of one offer as it is now, held until the commit; none where it is not open to be proposed."""
+    candidates = await list_candidates(work, only=offer_id, lock=True)
+    return assess(need, candidates[0], surroundings) if candidates else None
 
 
 async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
@@ -84,7 +87,7 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
         check_campaign(await find_campaign(work, campaign_id))
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
     candidates = await list_candidates(work, lock=True)
-    surroundings = await _look_around(work, needs)
+    surroundings = await look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
     plan = await asyncio.to_thread(propose, needs, candidates, surroundings)
     missions = [await _save_proposal(work, fit) for fit in plan.proposals]
@@ -94,23 +97,6 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
 async def _take_turn(work: Work) -> None:
     """One proposal at a time in a territory: only proposals take an offer's minutes, so none can be taken twice."""
     await lock_name(work, "proposing")
-
-
-async def _look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
-    """What the fits of these needs depend on."""
-    campaign_ids = {need.campaign_id for need in needs}
-    in_force = await get_weights(work)
-    return Surroundings(
-        today=local_date(work.now),
-        communes=await list_communes(work),
-        turned_down=await list_turned_down(work, need_ids=[need.id for need in needs]),
-        panels=await list_panels(work, campaign_ids),
-        worked_together=await count_worked_together(work, association_ids={need.association_id for need in needs}),
-        unmet=await measure_unmet(work, campaign_ids=campaign_ids),
-        referential=load_referential(),
-        weights=in_force.weights,
-        weights_version=in_force.version,
-    )
 
 
 async def _check_may_propose(work: Work, need: Need, *, offer_id: UUID | None) -> None:

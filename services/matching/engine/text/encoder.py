@@ -91,12 +91,18 @@ class MeaningSpace:
 
         `shrinkage`: how many times the mean variance is added to each direction's; larger changes less.
         """
-        mean = vectors.mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1], dtype=np.float32)
         if len(vectors) < 2 * vectors.shape[1]:
-            return cls(mean, np.eye(vectors.shape[1], dtype=np.float32))
+            return cls.centre(vectors)
         variances, directions = np.linalg.eigh(np.cov(vectors, rowvar=False))
         scale = 1 / np.sqrt(variances + shrinkage * variances.mean())
-        return cls(mean, ((directions * scale) @ directions.T).astype(np.float32))
+        return cls(vectors.mean(axis=0), ((directions * scale) @ directions.T).astype(np.float32))
+
+    @classmethod
+    def centre(cls, vectors: Vectors) -> "MeaningSpace":
+        """Only the mean is taken off; of too few vectors to tell a mean (under ten), nothing."""
+        dimension = vectors.shape[1]
+        mean = vectors.mean(axis=0) if len(vectors) >= 10 else np.zeros(dimension, dtype=np.float32)
+        return cls(mean, np.eye(dimension, dtype=np.float32))
 
     def place(self, vectors: Vectors) -> Vectors:
         """Unit rows; their dot products are the similarities."""

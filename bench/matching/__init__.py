@@ -1,0 +1,1 @@
+"""What matching is measured with: `python -m bench.matching COMMAND`."""
