@@ -2,5 +2,5 @@
 
 `phrases` (what the referential says of each skill, labelled) → `features` (a text's stems and letters) → `lexical` and `meaning`
 (two classifiers that know those phrases) → `profile` (p(skill | text), all skills) → `suggestion` (three to five, with their
-`evidence`) and `text_fit` (a need's profile against an offer's). `model` is what `build` trained, one file. Import from the modules.
+`evidence`) and `text_fit` (a need's profile against an offer's). `model` is what `build` trained, one file.
 """

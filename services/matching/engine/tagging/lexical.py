@@ -42,6 +42,10 @@ class LexicalClassifier:
         """The features that are known, with their weights in this text."""
         return weigh_features(text, self._rarity_of)
 
+    def rarity_of(self, feature: str) -> float:
+        """1 for what every phrase has, up to about 10; 0 for what none has."""
+        return self._rarity_of.get(feature, 0.0)
+
     def score(self, weights: Weights) -> Scores:
         """(skills,): log-likelihoods, the highest 0; all 0 where nothing of the text is known."""
         total = self.floor * np.float32(sum(weights.values()))

@@ -6,7 +6,6 @@ It says which phrases and which features it was learnt from. One that was learnt
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,13 +121,6 @@ def read_model(referential: Referential, file: Path = FILE) -> TrainedModel:
             for place, kept in enumerate(about["meanings"])
         )
     return TrainedModel(tuple(referential.skills), phrases, lexical, meanings)
-
-
-@lru_cache(maxsize=2)
-def load_model(referential_version: str, referential: "Referential") -> TrainedModel:
-    """Read once a process."""
-    del referential_version
-    return read_model(referential)
 
 
 def _as_kept(lexical: LexicalClassifier) -> LexicalClassifier:

@@ -3,6 +3,7 @@
 Few numbers decide how they are weighed, and they were chosen on the development set (tests/matching/evaluation/) alone.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from services.matching.engine.referential import Referential
-from services.matching.engine.tagging.features import is_stem
+from services.matching.engine.tagging.features import count_features, is_stem
 from services.matching.engine.tagging.model import TrainedModel
-from services.matching.engine.tagging.phrases import Phrase, Voice
+from services.matching.engine.tagging.phrases import TERMS, Phrase, Voice
 from services.matching.engine.tagging.spelling import Speller
 from services.matching.engine.tagging.terms import Hit, TermIndex, index_false_friends, index_terms
 from services.matching.engine.tagging.tokens import Token, find_tokens
@@ -134,6 +135,25 @@ class Profiler:
     def _corrected(self, token: Token) -> Token:
         right = self._speller.correct(token.stem)
         return Token(right, token.start, token.end) if right else token
+
+    def label_of(self, code: str) -> str:
+        """The French name; of a territory's own skill the label it was given."""
+        if skill := self.referential.skills.get(code):
+            return skill.name_fr
+        return next((addition.label or addition.phrase for addition in self.additions if addition.code == code), code)
+
+    def phrases_with_stems(self, code: str) -> Mapping[str, str]:
+        """Of a skill: the feature of a stem to the phrase to show for it."""
+        return self._phrases_by_stem.get(code, {})
+
+    @cached_property
+    def _phrases_by_stem(self) -> dict[str, dict[str, str]]:
+        """The shortest thing people say that has the stem, else the shortest term."""
+        by_code: dict[str, dict[str, str]] = defaultdict(dict)
+        for phrase in sorted(self.trained.phrases, key=lambda phrase: (phrase.voice in TERMS, len(phrase.text))):
+            for name in count_features(phrase.text)[0]:
+                by_code[phrase.code].setdefault(name, phrase.text)
+        return dict(by_code)
 
     @cached_property
     def _speller(self) -> Speller:

@@ -1,0 +1,1 @@
+"""What an instance's matching is worth on labelled files (`metis match …`)."""
