@@ -10,7 +10,7 @@ from cli.console import TeachingGroup
 match_app = typer.Typer(
     cls=TeachingGroup,
     no_args_is_help=True,
-    help="L'appariement : mesurer, sur vos propres fichiers, ce que vaut la lecture des textes (matching).",
+    help="L'appariement (matching) : compétences, explications, mesures sur vos propres fichiers.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Un objet JSON sur une ligne au lieu d'un tableau.")]
@@ -43,3 +43,30 @@ def eval_links(
     from cli.matching.links import LinkFiles, run
 
     run(LinkFiles(queries, corpus, judgments), as_json=as_json, sentences=not no_sentences)
+
+
+@match_app.command("eval")
+def eval_(
+    file: Annotated[Path, typer.Argument(help="Fichier JSON annoté : besoins, offres, jugements, verrous, passages.")],
+    as_json: AsJson = False,
+    no_sentences: NoSentences = False,
+    worst: Annotated[int, typer.Option("--worst", min=0, help="Nombre de besoins les moins bien servis à montrer.")] = 10,
+) -> None:
+    """Mesurer l'appariement des besoins et des offres sur un fichier annoté.
+
+    Forme : {"needs": [{id, title, description, commune, mode, minutes, starts_on, ends_on, languages}],
+    "offers": [les mêmes, plus kind et radius_km], "judgments": [{need, offer, grade}], "gates": [{need, offer, blocked_by}],
+    "passes": [{need, offer}]}. commune : code INSEE ou nom (« Sceaux (92) ») ; mode : onsite, remote, either ; kind :
+    professional, personal ; grade : 0 à 3 ; blocked_by : dates, distance, language, mode. Le français est compris aussi
+    (présentiel, distance, mixte…). Un champ absent ne bloque rien.
+
+    Chaque texte est lu, ses compétences sont confirmées telles quelles. ndcg@10, recall@5 (note 2 ou plus), hit@1, hit@3 : le
+    texte seul, verrous ouverts. gates_blocked, passes_passed : ce que répondent les verrous de l'appariement.
+
+    Une ligne inutilisable est nommée avec son champ et son remède, et rien n'est mesuré (code de sortie 2).
+
+    [dim]Exemple :[/] metis match eval besoins-offres.json --json
+    """
+    from cli.matching.fitting import run
+
+    run(file, as_json=as_json, sentences=not no_sentences, worst=worst)
