@@ -8,7 +8,7 @@ from rich.text import Text
 
 from cli.console import CliError, console
 from services.matching.engine.referential import load_referential
-from services.matching.engine.suggesting import Suggestion, suggest
+from services.matching.engine.suggesting import Quote, Suggestion, suggest
 from services.matching.engine.vocabulary import Vocabulary
 
 # Told apart without seeing colours by their number, too.
@@ -50,7 +50,13 @@ def _tabulate(suggestions: Sequence[Suggestion]) -> Table:
     table.add_column("Part", justify="right")
     table.add_column("Parce que", overflow="fold")
     for number, one in enumerate(suggestions):
-        words = dict.fromkeys(f"« {quote.words} » ({_MATCHED.get(quote.matched, quote.matched)})" for quote in one.evidence)
+        words = dict.fromkeys(f"« {quote.words} » ({_explain(quote)})" for quote in one.evidence)
         style = _STYLES[number % len(_STYLES)]
         table.add_row(str(number + 1), Text(one.name_fr, style=style), Text(one.code), f"{one.percent} %", Text(", ".join(words)))
     return table
+
+
+def _explain(quote: Quote) -> str:
+    """What the words are to the skill; of a turn of phrase or a meaning, whose words they recall."""
+    what = _MATCHED.get(quote.match, quote.match)
+    return f"{what} : {quote.matched}" if quote.match in {"phrase", "meaning"} else what

@@ -193,7 +193,8 @@ class TestConfirm:
         answer = await town.association.patch(f"/needs/{need['id']}", json={"skills": [skill]}, headers={"if-match": '"1"'})
         (confirmed,) = answer.json()["skills"]
         assert (confirmed["code"], confirmed["label"]) == ("compostage", "Compostage")
-        assert (confirmed["source"], confirmed["evidence"]) == ("suggested", ["compost collectif"])
+        assert (confirmed["source"], confirmed["evidence"]) == ("suggested", skill["evidence"])
+        assert "compost collectif" in " ".join(confirmed["evidence"])
         assert confirmed["confirmed_by"] != need["association_id"]
         assert confirmed["confirmed_at"]
 

@@ -118,9 +118,10 @@ class TestSuggest:
                 assert text[quote.field][quote.start : quote.end] == quote.words
 
     def test_of_an_own_skill_has_its_name(self) -> None:
-        local = make_local()
+        local = make_local(parent="environnement")
         words = (make_word("parc à escargots", code=local.code),)
-        (first, *_) = suggest("Un parc à escargots", "", kind="need", vocabulary=Vocabulary(BASE, words, (local,), 1))
+        vocabulary = Vocabulary(load_referential(), words, (local,), 1)
+        (first, *_) = suggest("Un parc à escargots", "", kind="need", vocabulary=vocabulary)
         assert (first.code, first.name_fr) == (local.code, "Escargots")
 
 

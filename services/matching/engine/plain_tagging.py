@@ -13,14 +13,24 @@ _WORTH = {"name": 1.0, "synonym": 0.9, "title": 0.8, "tool": 0.7}
 
 
 @dataclass(frozen=True)
+class Addition:
+    """Words that a territory has added for a skill; `label`: the skill's name, where it is the territory's own."""
+
+    code: str
+    phrase: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """Words of `title + newline + description`, from `start` to before `end`, and what they matched:
-    name, synonym, title, tool, phrase or meaning."""
+    """`words` of `title + newline + description`, from `start` to before `end`; `match`: name, synonym, title or tool;
+    `matched`: the referential's own words."""
 
     start: int
     end: int
     words: str
-    source: str
+    match: str
+    matched: str
 
 
 @dataclass(frozen=True)
@@ -37,9 +47,9 @@ def suggest_skills(
     *,
     kind: Literal["need", "offer"],
     referential: Referential,
-    additions: Sequence[tuple[str, str]] = (),
+    additions: Sequence[Addition] = (),
 ) -> tuple[Tag, ...]:
-    """The skills whose words occur in the text, those with most evidence first; `additions`: (code, words)."""
+    """The skills whose words occur in the text, those with most evidence first."""
     text = f"{title}\n{description}"
     words = list(_find_words(text))
     phrases = _phrases_of(referential) if not additions else _merge(_phrases_of(referential), additions)
@@ -48,9 +58,9 @@ def suggest_skills(
         for last in range(min(first + LONGEST_PHRASE, len(words)) - 1, first - 1, -1):
             named = phrases.get(" ".join(key for key, _, _ in words[first : last + 1]), ())
             start, end = words[first][1], words[last][2]
-            for code, source in named:
-                found.setdefault(code, []).append(Evidence(start, end, text[start:end], source))
-    points = {code: sum(_WORTH[one.source] for one in evidence) for code, evidence in found.items()}
+            for code, match, phrase in named:
+                found.setdefault(code, []).append(Evidence(start, end, text[start:end], match, phrase))
+    points = {code: sum(_WORTH[one.match] for one in evidence) for code, evidence in found.items()}
     best = sorted(points, key=lambda code: (-points[code], code))[:MOST_SKILLS]
     total = sum(points[code] for code in best)
     return tuple(Tag(code, _label(referential, code), points[code] / total, tuple(found[code])) for code in best)
@@ -73,7 +83,8 @@ def _keys(phrase: str) -> str:
     return " ".join(key for key, _, _ in _find_words(phrase))
 
 
-Phrases = Mapping[str, Sequence[tuple[str, str]]]
+Named = tuple[str, str, str]  # code, what the words are to it, the words
+Phrases = Mapping[str, Sequence[Named]]
 
 
 def _phrases_of(referential: Referential) -> Phrases:
@@ -95,12 +106,12 @@ class _Held:
 
 @lru_cache(maxsize=4)
 def _read_phrases(held: _Held) -> Phrases:
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[str, list[Named]] = {}
     for skill in held.referential.skills.values():
-        for source, phrase in _list_phrases(skill):
+        for match, phrase in _list_phrases(skill):
             known = found.setdefault(_keys(phrase), [])
-            if all(code != skill.code for code, _ in known):
-                known.append((skill.code, source))
+            if all(code != skill.code for code, _, _ in known):
+                known.append((skill.code, match, phrase))
     found.pop("", None)
     return found
 
@@ -112,10 +123,10 @@ def _list_phrases(skill: ReferentialSkill) -> Iterable[tuple[str, str]]:
     yield from (("tool", phrase) for phrase in skill.tools)
 
 
-def _merge(phrases: Phrases, additions: Sequence[tuple[str, str]]) -> Phrases:
-    own: dict[str, list[tuple[str, str]]] = {}
-    for code, phrase in additions:
-        own.setdefault(_keys(phrase), []).append((code, "synonym"))
+def _merge(phrases: Phrases, additions: Sequence[Addition]) -> Phrases:
+    own: dict[str, list[Named]] = {}
+    for one in additions:
+        own.setdefault(_keys(one.phrase), []).append((one.code, "synonym", one.phrase))
     own.pop("", None)
     return {**phrases, **{key: [*phrases.get(key, ()), *named] for key, named in own.items()}}
 

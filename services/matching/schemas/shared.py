@@ -36,7 +36,7 @@ SkillCode = Annotated[
     StringConstraints(max_length=80, pattern=CODE_PATTERN),
     Field(description="Of the skills referential, or a territory's own, e.g. `compostage` or `92071:apiculture`."),
 ]
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NO_NUL)]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300, pattern=NO_NUL)]
 
 
 class Body(BaseModel):

@@ -126,7 +126,8 @@ class QuoteOut(BaseModel):
     start: int = Field(description="First character, counted from 0 in that field (Unicode code points).")
     end: int = Field(description="The character after the last.")
     words: str
-    matched: str = Field(description="What of the skill they matched: name, synonym, title, tool, phrase, or meaning.")
+    match: str = Field(description="What of the skill they matched: name, synonym, title, tool, phrase, or meaning.")
+    matched: str = Field(description="The skill's own words that they matched.")
 
     @classmethod
     def of(cls, quote: Quote) -> "QuoteOut":
