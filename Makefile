@@ -28,7 +28,7 @@ up: $(STAMP) ## the platform on this machine, empty, until Ctrl-C
 	@$(BIN)/metis up
 
 test: $(STAMP) ## every test, on a real PostgreSQL and a real RabbitMQ that it finds or fetches
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP) ## format, lint, types, import rules, generated files
 	$(BIN)/ruff format --check

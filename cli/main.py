@@ -10,6 +10,7 @@ import typer
 
 from cli.console import CliError, TeachingGroup, console
 from cli.ledger import ledger_app
+from cli.matching import match_app
 from cli.rounds.command import round_app
 from cli.state import State
 
@@ -34,6 +35,7 @@ app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(events_app, name="events")
 app.add_typer(ledger_app, name="ledger", rich_help_panel="A town's work")
 app.add_typer(round_app, name="round", rich_help_panel="A town's work")
+app.add_typer(match_app, name="match", rich_help_panel="A town's work")
 
 RUN, WORK, OPERATE, DEVELOP = "Run", "A town's work", "Look after it", "Develop"
 

@@ -18,7 +18,7 @@ from services.matching.domain.offers import Candidate, Offer
 from services.matching.domain.shared import Point, Setting, Skill
 from services.matching.domain.week import WeekPart
 from services.matching.engine.assignment import rank
-from services.matching.engine.cells import list_cells_in_reach, list_cells_to_reach, list_need_cells, list_offer_cells
+from services.matching.engine.cells import list_cells_in_reach, list_cells_of
 from services.matching.engine.communes import load_communes
 from services.matching.engine.fit import Fit
 from services.matching.engine.places import measure_metres
@@ -269,10 +269,9 @@ class TestCells:
             need = Point(latitude + dice.uniform(-2, 2), longitude + dice.uniform(-2, 2))
             offer = Point(need.latitude + dice.uniform(-0.5, 0.5), need.longitude + dice.uniform(-0.5, 0.5))
             radius_km = -(-measure_metres(need, offer) // 1000)
-            stands = set(list_offer_cells(offer, radius_km=radius_km, remote=False))
-            assert stands & set(list_cells_to_reach(need, remote=False))
-            seen = set(list_cells_in_reach(offer, radius_km=radius_km, remote=False))
-            assert seen & set(list_need_cells(need, remote=False))
+            reached = set(list_cells_in_reach(offer, radius_km=radius_km, remote=False))
+            assert reached & set(list_cells_of(need, remote=False))
 
-    def test_few_cells_are_looked_into(self) -> None:
-        assert len(list_cells_to_reach(Point(48.8, 2.3), remote=True)) <= 1 + 5 * 16
+    @pytest.mark.parametrize("radius_km", [0, 3, 5, 6, 15, 50, 120, 500])
+    def test_few_cells_are_reached(self, radius_km: int) -> None:
+        assert len(list_cells_in_reach(Point(48.8, 2.3), radius_km=radius_km, remote=True)) <= 1 + 12

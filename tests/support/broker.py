@@ -4,6 +4,7 @@ Looked for in this order: METIS_TEST_AMQP_URL (cannot be stopped: the fault test
 Docker (testcontainers), `rabbitmq-server` on this machine, and, as root on Debian, apt.
 """
 
+import fcntl
 import logging
 import os
 import shutil
@@ -57,6 +58,13 @@ def find_rabbitmq() -> Path | None:
 
 
 def _install_with_apt() -> Path:
+    """One worker installs; the others wait, and find it."""
+    with (Path(tempfile.gettempdir()) / "metis-apt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return find_rabbitmq() or _install()
+
+
+def _install() -> Path:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         # Debian's package starts a server of its own unless told otherwise; the tests start theirs.
         policy = Path("/usr/sbin/policy-rc.d")

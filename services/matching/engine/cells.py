@@ -1,9 +1,9 @@
 """Words of an index: which offers may reach a need, and the reverse, found without looking at the others.
 
-France lies in a grid of cells, at five sizes. An offer stands in one cell, of the size that its radius fits in; a need looks
-into the cells of each size that a radius of that size could reach it from: nine at most. A **token** is a whole number made
-of territory, skill and cell, so that one index over tokens answers for place and skill together. Tokens only narrow: what they
-find is measured exactly afterwards.
+France lies in grids of cells of five sizes. An offer reaches some cells (nine or so) of the one size that fits its radius; a need
+stands in one cell of each size. A **token** is a whole number made of territory, skill and cell, so that one index over
+tokens answers for place and skill together, asked for few of them. Tokens only narrow: what they find is measured exactly
+afterwards.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,47 +14,26 @@ from math import asin, cos, degrees, floor, radians, sin
 from services.matching.domain.shared import Commune, Point
 from services.matching.engine.places import EARTH_RADIUS_KM
 
-LEVELS_KM = (5, 15, 50, 150, 500)  # the greatest radius of an offer at each level; 500 is the greatest of all
+LEVELS_KM = (5, 15, 50, 150, 500)  # the greatest radius at each level, and about the length of a cell
 REMOTE = "remote"
-ANYWHERE = "anywhere"
+ANYWHERE = "anywhere"  # of whatever place
 _MARGIN = 1.001  # of a radius, against rounding
 _NARROWEST = 0.05  # cosine of a latitude that nobody lives beyond
 
 
-def list_offer_cells(place: Point | Commune | None, *, radius_km: int, remote: bool) -> list[str]:
-    """The cell that an offer stands in, and where it can be found besides."""
-    cells = [ANYWHERE]
-    if remote:
-        cells.append(REMOTE)
-    if place is not None:
-        cells.append(_cell_of(place, level=_level_of(radius_km)))
-    return cells
-
-
-def list_cells_to_reach(place: Point | Commune | None, *, remote: bool) -> list[str]:
-    """The cells in which a need finds every offer whose radius may reach it."""
-    cells = [REMOTE] if remote else []
-    if place is not None:
-        for level in range(len(LEVELS_KM)):
-            cells += _cells_around(place, level=level, radius_km=LEVELS_KM[level])
-    return cells
-
-
-def list_need_cells(place: Point | Commune | None, *, remote: bool) -> list[str]:
-    """Where a need stands: one cell of each size, for an offer looks at its own size only."""
-    cells = [ANYWHERE]
-    if remote:
-        cells.append(REMOTE)
-    if place is not None:
-        cells += [_cell_of(place, level=level) for level in range(len(LEVELS_KM))]
-    return cells
-
-
 def list_cells_in_reach(place: Point | Commune | None, *, radius_km: int, remote: bool) -> list[str]:
-    """The cells in which an offer finds every need within its radius."""
+    """The cells that an offer reaches, of the size that fits its radius."""
     cells = [REMOTE] if remote else []
     if place is not None:
         cells += _cells_around(place, level=_level_of(radius_km), radius_km=radius_km)
+    return cells
+
+
+def list_cells_of(place: Point | Commune | None, *, remote: bool) -> list[str]:
+    """The cells that a need stands in, one of each size: one of them is in the reach of every offer that reaches it."""
+    cells = [REMOTE] if remote else []
+    if place is not None:
+        cells += [_cell_of(place, level=level) for level in range(len(LEVELS_KM))]
     return cells
 
 

@@ -10,26 +10,8 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Boolean,
-    ColumnElement,
-    Date,
-    Float,
-    FunctionElement,
-    Integer,
-    TableValuedAlias,
-    Text,
-    and_,
-    case,
-    cast,
-    func,
-    literal,
-    select,
-)
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, and_, cast, func, select
 from sqlalchemy import Uuid as UuidType
-from sqlalchemy.dialects.postgresql import BIT
 
 from kernel.work import Work
 from services.matching.domain.needs import Need
@@ -42,6 +24,12 @@ from services.matching.store.needs import need_from
 from services.matching.store.offers import offer_from
 from services.matching.tables import campaign, member, mission, need, offer, offer_search
 
+_FIND = """
+SELECT offer_id, {points} AS points, free_minutes
+FROM find_offers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ORDER BY points DESC, free_minutes, offer_id LIMIT {limit} OFFSET {offset}
+"""
+_ARGUMENTS = 13  # of `find_offers`; the volunteers who worked for the association before come after them
 _SIXTHS = 6  # of a wished skill, as in engine/score.py
 _WEEK_BITS = 21
 
@@ -79,15 +67,27 @@ class Bound:
 
 async def list_bounds(work: Work, question: Question, *, limit: int, offset: int) -> list[Bound]:
     """Offers that pass the gates which plain columns can tell; the greatest bound first, then as `rank` does."""
-    found = _find_offers(question)
-    points = _bound(question, found).label("points")
-    query = (
-        select(found.c.offer_id, points, found.c.free_minutes)
-        .order_by(points.desc(), found.c.free_minutes, found.c.offer_id)
-        .limit(limit)
-        .offset(offset)
+    asked, place = question.need.facts, question.place
+    by_missions = _group_by_missions(question)
+    query = _FIND.format(points=_write_bound(question, by_missions), limit=int(limit), offset=int(offset))
+    rows = await work.driver.fetch(
+        query,
+        list(question.tokens),
+        question.today,
+        asked.starts_on,
+        asked.ends_on,
+        asked.minutes,
+        week_mask(asked.week),
+        list(asked.languages),
+        asked.setting,
+        asked.with_minors,
+        asked.charter_required,
+        place and place.latitude,
+        place and place.longitude,
+        asked.remote,
+        *by_missions.values(),
     )
-    return [Bound(row.offer_id, row.points, row.free_minutes) for row in await work.connection.execute(query)]
+    return [Bound(*row) for row in rows]
 
 
 async def load_candidates(work: Work, offer_ids: Collection[UUID]) -> list[Candidate]:
@@ -141,85 +141,60 @@ async def list_needs_by_token(work: Work, tokens: Collection[int], *, today: dat
     return [need_from(row) for row in await work.connection.execute(query)]
 
 
-def _find_offers(question: Question) -> TableValuedAlias:
-    asked, place = question.need.facts, question.place
-    arguments: list[FunctionElement[Any] | ColumnElement[Any]] = [
-        _array(question.tokens, BigInteger),
-        literal(question.today, Date),
-        literal(asked.starts_on, Date),
-        literal(asked.ends_on, Date),
-        literal(asked.minutes, Integer),
-        literal(week_mask(asked.week), Integer),
-        _array(asked.languages, Text),
-        literal(asked.setting, Text),
-        literal(asked.with_minors, Boolean),
-        literal(asked.charter_required, Boolean),
-        literal(place and place.latitude, Float),
-        literal(place and place.longitude, Float),
-        literal(asked.remote, Boolean),
-    ]
-    columns = ("offer_id", "volunteer_id", "skills", "metres", "remote", "common_days", "week", "free_minutes", "missions")
-    return func.find_offers(*arguments).table_valued(*columns)
-
-
-def _bound(question: Question, found: TableValuedAlias) -> ColumnElement[int]:
-    """engine/score.py, over the columns of `find_offers`; whole numbers divide as they do there."""
-    w, asked, c = question.weights, question.need.facts, found.c
-    skills = cast(c.skills, ARRAY(BigInteger))
-    missions, free = cast(c.missions, Integer), cast(c.free_minutes, Integer)
-    number = len(question.wanted)
-    met = sum((_met(skills, wanted) for wanted in question.wanted), literal(0))
-    near = sum((_near(skills, wanted) for wanted in question.wanted), literal(0))
-    far = 1000 * w.far_km
-    metres = func.greatest(0, cast(c.metres, Integer) - 1)
-    on_the_spot = case((cast(c.metres, Integer) >= 0, w.distance * func.greatest(0, far - metres) // far), else_=0)
-    at_a_distance = case((cast(c.remote, Boolean), w.distance * w.remote_percent // 100), else_=0)
-    wanted_days = max(1, (asked.ends_on - max(asked.starts_on, question.today)).days + 1)
-    mask = week_mask(asked.week)
-    common_parts = func.bit_count(cast(cast(c.week, Integer).op("&")(mask), BIT(_WEEK_BITS))) if asked.week else literal(1)
-    wanted_parts = mask.bit_count() if asked.week else 1
-    newcomer = w.newcomer * func.greatest(0, w.newcomer_missions - missions) // w.newcomer_missions
-    parts: list[ColumnElement[Any]] = [
-        w.skills * met // (_SIXTHS * number),
-        w.near * near // (100 * _SIXTHS * number),
-        func.greatest(on_the_spot, at_a_distance),
-        w.availability * cast(c.common_days, Integer) * common_parts // (wanted_days * wanted_parts),
-        func.least(w.minutes, w.minutes * asked.minutes // func.greatest(1, free)),
-        _continuity(question, found),
-        newcomer,
-    ]
-    return cast(sum(parts, literal(question.unmet_points)), Integer)
-
-
-def _met(skills: ColumnElement[Any], wanted: WantedSkill) -> ColumnElement[int]:
-    return case(*[(_has(skills, (token,)), sixths) for sixths, token in wanted.exact], else_=0)
-
-
-def _near(skills: ColumnElement[Any], wanted: WantedSkill) -> ColumnElement[int]:
-    """Nothing where the skill itself is there, at whatever level (the last token is of the lowest)."""
-    if not wanted.near:
-        return literal(0)
-    itself = _has(skills, (wanted.exact[-1][1],))
-    return case((itself, 0), *[(_has(skills, tokens), value) for value, tokens in wanted.near], else_=0)
-
-
-def _has(skills: ColumnElement[Any], tokens: Collection[int]) -> ColumnElement[bool]:
-    return skills.op("&&", is_comparison=True)(_array(tokens, BigInteger))
-
-
-def _continuity(question: Question, found: TableValuedAlias) -> ColumnElement[int]:
-    w = question.weights
+def _group_by_missions(question: Question) -> dict[int, list[UUID]]:
+    """Volunteers by the number of missions that counts for continuity."""
     volunteers: dict[int, list[UUID]] = {}
     for volunteer_id, missions in question.worked_together.items():
-        volunteers.setdefault(min(missions, w.continuity_missions), []).append(volunteer_id)
-    if not volunteers:
-        return literal(0)
-    volunteer = cast(found.c.volunteer_id, UuidType)
-    cases = [
-        (volunteer == func.any(_array(ids, UuidType)), w.continuity * missions // w.continuity_missions)
-        for missions, ids in volunteers.items()
+        volunteers.setdefault(min(missions, question.weights.continuity_missions), []).append(volunteer_id)
+    return volunteers
+
+
+def _write_bound(question: Question, by_missions: Collection[int]) -> str:
+    """engine/score.py as SQL over the columns of `find_offers`; whole numbers divide there as they do here.
+
+    Written out rather than built by SQLAlchemy: no two needs have the same form, and compiling each costs more than asking.
+    Nothing but whole numbers is written in; what people write is bound.
+    """
+    w, asked = question.weights, question.need.facts
+    number = len(question.wanted)
+    far = 1000 * w.far_km
+    wanted_days = max(1, (asked.ends_on - max(asked.starts_on, question.today)).days + 1)
+    mask = week_mask(asked.week)
+    common_parts = f"bit_count((week & {mask})::bit({_WEEK_BITS}))" if asked.week else "1"
+    wanted_parts = mask.bit_count() if asked.week else 1
+    continuity = "".join(
+        f" WHEN volunteer_id = ANY(${_ARGUMENTS + place}::uuid[]) THEN {w.continuity * missions // w.continuity_missions}"
+        for place, missions in enumerate(by_missions, start=1)
+    )
+    on_the_spot = f"CASE WHEN metres >= 0 THEN {w.distance} * greatest(0, {far} - greatest(0, metres - 1)) / {far} ELSE 0 END"
+    parts = [
+        f"{w.skills} * ({' + '.join(map(_write_met, question.wanted))}) / {_SIXTHS * number}",
+        f"{w.near} * ({' + '.join(map(_write_near, question.wanted))}) / {100 * _SIXTHS * number}",
+        f"greatest({on_the_spot}, CASE WHEN remote THEN {w.distance * w.remote_percent // 100} ELSE 0 END)",
+        f"{w.availability} * common_days * {common_parts} / {wanted_days * wanted_parts}",
+        f"least({w.minutes}, {w.minutes * asked.minutes} / greatest(1, free_minutes))",
+        f"CASE{continuity} ELSE 0 END" if continuity else "0",
+        f"{w.newcomer} * greatest(0, {w.newcomer_missions} - missions) / {w.newcomer_missions}",
+        f"{question.unmet_points}",
     ]
-    return case(*cases, else_=0)
+    return f"({' + '.join(parts)})::integer"
+
+
+def _write_met(wanted: WantedSkill) -> str:
+    cases = "".join(f" WHEN {_write_has((token,))} THEN {sixths}" for sixths, token in wanted.exact)
+    return f"CASE{cases} ELSE 0 END"
+
+
+def _write_near(wanted: WantedSkill) -> str:
+    """Nothing where the skill itself is there, at whatever level (the last token is of the lowest)."""
+    if not wanted.near:
+        return "0"
+    cases = "".join(f" WHEN {_write_has(tokens)} THEN {value}" for value, tokens in wanted.near)
+    return f"CASE WHEN {_write_has((wanted.exact[-1][1],))} THEN 0{cases} ELSE 0 END"
+
+
+def _write_has(tokens: Collection[int]) -> str:
+    return f"skills && '{{{','.join(str(int(token)) for token in tokens)}}}'::bigint[]"
 
 
 def _array(values: Collection[Any], kind: Any) -> ColumnElement[Any]:

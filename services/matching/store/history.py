@@ -11,10 +11,15 @@ from kernel.work import Work
 from services.matching.domain.states import S, Step
 
 
-async def save_steps(work: Work, table: Table, subject_id: UUID, *steps: Step[S], side: str | None = None) -> None:
-    """Write steps down in their order; `cause` is the event that led to them, if one did."""
+async def save_steps(
+    work: Work, table: Table, subject_id: UUID, *steps: Step[S], side: str | None = None, criterion: str | None = None
+) -> None:
+    """Write steps down in their order; `cause` is the event that led to them, if one did. `criterion`: of missions only."""
     for step in steps:
-        await work.connection.execute(insert(table), _values(work, subject_id, step, side=side))
+        values = _values(work, subject_id, step, side=side)
+        if criterion is not None and step is steps[0]:  # what a yes leads to is no further yes
+            values["criterion"] = criterion
+        await work.connection.execute(insert(table), values)
 
 
 async def save_first_steps(work: Work, table: Table, subject_ids: Sequence[UUID], step: Step[S]) -> None:

@@ -59,11 +59,13 @@ async def insert_proposed(work: Work, missions: Sequence[Mission]) -> None:
     await save_first_steps(work, mission_event, [one.id for one in missions], step)
 
 
-async def save_mission(work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None) -> None:
-    """Write a locked mission back, with the steps of its state."""
+async def save_mission(
+    work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None, criterion: str | None = None
+) -> None:
+    """Write a locked mission back, with the steps of its state; `criterion`: what spoke for the first of them."""
     values = _values(saved) | {"changed_at": work.now}
     await work.connection.execute(update(mission).where(mission.c.id == saved.id), values)
-    await save_steps(work, mission_event, saved.id, *steps, side=side)
+    await save_steps(work, mission_event, saved.id, *steps, side=side, criterion=criterion)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,12 @@ async def lock_passed_proposals(work: Work, *, today: date, limit: int) -> list[
     has_passed = and_(mission.c.ends_on < today, mission.c.state == MissionState.PROPOSED)
     query = select(mission).where(has_passed).order_by(mission.c.id).limit(limit)
     return [mission_from(row) for row in await work.connection.execute(query.with_for_update(skip_locked=True))]
+
+
+async def list_last_missions(work: Work, *, limit: int) -> list[Mission]:
+    """The missions proposed last, the newest first."""
+    rows = await work.connection.execute(select(mission).order_by(mission.c.id.desc()).limit(limit))
+    return [mission_from(row) for row in rows]
 
 
 async def get_mission(work: Work, id: UUID) -> Mission:

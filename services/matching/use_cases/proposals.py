@@ -1,6 +1,7 @@
 """Missions are proposed: for one need, or for all open needs together."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFit
 from services.matching.domain.shared import check_campaign
 from services.matching.domain.states import Deed, MissionState, NeedState, Step
 from services.matching.engine.assignment import Unserved, explain, propose
+from services.matching.engine.explaining.freezing import Origin, freeze
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.reasons import describe_obstacle, explain_parts, list_reasons
@@ -54,7 +56,7 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
         raise NeedIsBusy("A mission is already proposed for this need; decline or cancel it first.")
     surroundings = await look_around(work, [need])
     if offer_id is None:
-        return await _save_proposal(work, await _choose_best(work, need, surroundings))
+        return await _save_proposal(work, await _choose_best(work, need, surroundings), origin=Origin.BEST)
     fit = await _hold_fit(work, need, offer_id, surroundings)
     if fit is None:
         raise DoesNotFit("This offer is not open, or its volunteer is not an active member.", obstacles=[])
@@ -62,7 +64,7 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
     if not fit.fits:
         sentences = [describe_obstacle(fit, kind) for kind in fit.obstacles]
         raise DoesNotFit(f"This offer does not fit: {' ; '.join(sentences)}.", obstacles=sentences)
-    return await _save_proposal(work, fit)
+    return await _save_proposal(work, fit, origin=Origin.NAMED)
 
 
 async def _choose_best(work: Work, need: Need, surroundings: Surroundings) -> Fit:
@@ -89,14 +91,15 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
         check_campaign(await find_campaign(work, campaign_id))
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
     if len(needs) > MOST_NEEDS_AT_ONCE:
-        most = MOST_NEEDS_AT_ONCE
-        told = f"{len(needs)} needs are open, more than the {most} that are proposed at once; ask for a round (POST /rounds)."
-        raise TooManyAtOnce(told, needs=len(needs))
+        raise TooManyAtOnce(
+            f"{len(needs)} needs are open; {MOST_NEEDS_AT_ONCE} at most are proposed at once. Ask for a round (POST /rounds).",
+            needs=len(needs),
+        )
     candidates = await list_candidates(work, lock=True)
     surroundings = await look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
     plan = await asyncio.to_thread(propose, needs, candidates, surroundings)
-    missions = [await _save_proposal(work, fit) for fit in plan.proposals]
+    missions = [await _save_proposal(work, fit, origin=Origin.TOGETHER) for fit in plan.proposals]
     return Proposed(tuple(missions), plan.unserved, len(needs), len(candidates))
 
 
@@ -116,8 +119,8 @@ async def _check_may_propose(work: Work, need: Need, *, offer_id: UUID | None) -
     raise Forbidden("Propose for your own association's need, or name an offer of your own (`offer_id`).")
 
 
-async def _save_proposal(work: Work, fit: Fit) -> Mission:
-    mission = build_mission(fit)
+async def _save_proposal(work: Work, fit: Fit, *, origin: Origin) -> Mission:
+    mission = build_mission(fit, origin=origin)
     await insert_mission(work, mission, Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity))
     publish_proposal(work, mission)
     return mission
@@ -140,7 +143,8 @@ def publish_proposal(work: Work, mission: Mission) -> None:
     work.publish(event, subject=mission.id)
 
 
-def build_mission(fit: Fit) -> Mission:
+def build_mission(fit: Fit, *, origin: Origin, round: Mapping[str, object] | None = None) -> Mission:
+    """`round`: of which round, and how it was asked for, if it is one's."""
     need, offer = fit.need, fit.candidate.offer
     contributor_id, company_id = decide_contributor(offer, employer_id=fit.candidate.employer_id)
     return Mission(
@@ -160,4 +164,5 @@ def build_mission(fit: Fit) -> Mission:
         parts=explain_parts(fit),
         reasons=tuple(list_reasons(fit)),
         weights_version=fit.weights_version,
+        explanation=freeze(fit, origin=origin, round=round),
     )

@@ -18,6 +18,7 @@ from services.matching.domain.refusals import PinNotComputed
 from services.matching.domain.rounds import Choice, ChoiceKind, Means, Round, RoundProposal, decide_release
 from services.matching.domain.shared import check_campaign
 from services.matching.domain.states import NeedState
+from services.matching.engine.explaining.freezing import Origin
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.reasons import describe_obstacle
@@ -99,7 +100,7 @@ async def release_round(work: Work, round_id: UUID, *, note: str | None) -> Roun
     _check_pins(choices, proposals)
     now = await _look(work, found, proposals, choices)
     # In a thread: other requests go on meanwhile.
-    missions, outcome = await asyncio.to_thread(_judge_all, proposals, now)
+    missions, outcome = await asyncio.to_thread(_judge_all, found, proposals, now)
     await insert_proposed(work, missions)
     for mission in missions:
         publish_proposal(work, mission)
@@ -140,23 +141,36 @@ async def _look(work: Work, found: Round, proposals: Sequence[RoundProposal], ch
     )
 
 
-def _judge_all(proposals: Sequence[RoundProposal], now: _Now) -> tuple[list[Mission], list[Released]]:
+def _judge_all(found: Round, proposals: Sequence[RoundProposal], now: _Now) -> tuple[list[Mission], list[Released]]:
     missions, outcome = [], []
     for proposal in proposals:
         fit = now.judge(proposal)
         if isinstance(fit, str):
             outcome.append(Released(proposal.id, left_out=fit))
             continue
-        mission = _build(proposal, fit)
+        mission = _build(found, proposal, fit)
         now.take(proposal, mission.minutes)
         missions.append(mission)
         outcome.append(Released(proposal.id, mission_id=mission.id))
     return missions, outcome
 
 
-def _build(proposal: RoundProposal, fit: Fit) -> Mission:
+def _build(found: Round, proposal: RoundProposal, fit: Fit) -> Mission:
     """The mission with the points that decided; with those of now where need or offer were edited since."""
-    mission = build_mission(fit)
+    mission = build_mission(fit, origin=Origin.ROUND, round=_tell(found, proposal))
     if (fit.need.version, fit.candidate.offer.version) != (proposal.need_version, proposal.offer_version):
         return mission
     return replace(mission, score=proposal.points, parts=proposal.parts, reasons=proposal.reasons)
+
+
+def _tell(found: Round, proposal: RoundProposal) -> dict[str, object]:
+    """What the record of the mission says of its round."""
+    return {
+        "id": found.id,
+        "fairness_permille": found.terms.fairness_permille,
+        "seed": found.terms.seed,
+        "inputs_digest": found.inputs_digest,
+        "proposals_digest": found.proposals_digest,
+        "asked_at": found.asked_at,
+        "pinned": proposal.pinned,
+    }

@@ -5,12 +5,12 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.matching.engine.allocation.model import (
     Association,
     Company,
-    Ints,
     NeedRow,
     Pair,
     RoundInput,
@@ -22,6 +22,7 @@ from services.matching.engine.allocation.model import (
 from services.matching.engine.allocation.problem import Problem, build_problem
 
 WHOLE, ANY_PART = None, 1
+frugal = settings(deadline=None, max_examples=40)  # solvers take their time on a busy machine
 
 
 @st.composite
@@ -130,7 +131,3 @@ def _score_choice(problem: Problem, choice: tuple[int, ...]) -> int:
         score += minutes * int(problem.pair_points[pair])
     broken = any(column.min(initial=0) < 0 for column in (volunteer, company, credit))
     return -1 if broken else score
-
-
-def total_by(rows: Ints, amounts: Ints, count: int) -> Ints:
-    return np.bincount(rows, weights=amounts, minlength=count)

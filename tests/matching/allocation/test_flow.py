@@ -21,10 +21,11 @@ from services.matching.engine.allocation.model import (
 from services.matching.engine.allocation.rounds import allocate
 from services.matching.engine.allocation.tiers import build_fair_tiers, build_plain_tiers, measure_rewards
 from services.matching.engine.allocation.use import measure_use
-from tests.matching.allocation.rounds import assert_limits_hold, prepare, small_rounds
+from tests.matching.allocation.rounds import assert_limits_hold, frugal, prepare, small_rounds
 
 
 class TestSolveFlow:
+    @frugal
     @given(small_rounds())
     def test_agrees_with_linear_programming(self, data: RoundInput) -> None:
         problem = prepare(data)
@@ -33,6 +34,7 @@ class TestSolveFlow:
         optimum = solve_linear_program(problem, tiers, problem.pair_points) if len(problem.pair_points) else 0
         assert flow.value == pytest.approx(optimum, abs=1e-6)
 
+    @frugal
     @given(small_rounds(), st.integers(1, 999), st.integers(1, 25))
     def test_agrees_with_linear_programming_under_fairness(self, data: RoundInput, permille: int, slices: int) -> None:
         problem = prepare(data)
@@ -41,6 +43,7 @@ class TestSolveFlow:
         found = flow.value + measure_rewards(problem, tiers, measure_use(problem, flow.minutes).association)
         assert found == pytest.approx(solve_linear_program(problem, tiers, problem.pair_points), rel=1e-9, abs=1e-6)
 
+    @frugal
     @given(small_rounds())
     def test_is_never_worse_than_greedy(self, data: RoundInput) -> None:
         problem = prepare(data)
@@ -71,16 +74,18 @@ class TestSolveFlow:
             volunteers=[Volunteer("v", 60), Volunteer("w", 60)],
             associations=[Association("a", 120)],
             needs=[NeedRow("n", "a", 60, 1), NeedRow("m", "a", 60, 1)],
-            pairs=[Pair("n", "v", 999_999), Pair("n", "w", 1_000_000), Pair("m", "w", 1_000_000)],
+            pairs=[Pair("n", "v", 99_999), Pair("n", "w", 100_000), Pair("m", "w", 100_000)],
         )
         assert {(item.need_id, item.volunteer_id) for item in allocate(data).proposals} == {("n", "v"), ("m", "w")}
 
 
 class TestAllocateDivisible:
+    @frugal
     @given(small_rounds(), st.sampled_from([0.0, 0.3, 0.9, 1.0]))
     def test_breaks_no_limit(self, data: RoundInput, fairness: float) -> None:
         assert_limits_hold(data, allocate(data, RoundParameters(fairness=fairness)))
 
+    @frugal
     @given(small_rounds())
     def test_states_a_price_against_slider_zero(self, data: RoundInput) -> None:
         free = allocate(data, RoundParameters(fairness=0))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from scipy.optimize import linprog
 
-from services.matching.engine.allocation.leximin import solve_leximin
+from services.matching.engine.allocation.leximin import find_best_worst_fill, is_reachable, solve_leximin
 from services.matching.engine.allocation.model import (
     Association,
     Company,
@@ -19,7 +19,7 @@ from services.matching.engine.allocation.model import (
 )
 from services.matching.engine.allocation.problem import Problem
 from services.matching.engine.allocation.rounds import allocate
-from tests.matching.allocation.rounds import prepare, small_rounds
+from tests.matching.allocation.rounds import frugal, prepare, small_rounds
 
 
 def leximin_by_linear_programs(problem: Problem) -> list[float]:
@@ -73,6 +73,7 @@ def _optimum(problem: Problem, fixed: dict[int, float], wants: list[int], goal: 
 
 
 class TestSolveLeximin:
+    @frugal
     @given(small_rounds())
     def test_agrees_with_linear_programs(self, data: RoundInput) -> None:
         problem = prepare(data)
@@ -105,6 +106,7 @@ class TestSolveLeximin:
         )
         assert [share.served_minutes for share in allocate(data, RoundParameters(fairness=1)).shares] == [10, 20]
 
+    @frugal
     @given(small_rounds())
     def test_serves_as_many_minutes_as_can_flow(self, data: RoundInput) -> None:
         free = allocate(data, RoundParameters(fairness=0, served_points=1_000))
@@ -112,3 +114,19 @@ class TestSolveLeximin:
         targets = {share.association_id for share in fair.shares if share.target_minutes}
         served = sum(share.served_minutes for share in free.shares if share.association_id in targets)
         assert fair.figures.served_minutes >= served - len(fair.shares)
+
+
+class TestFindBestWorstFill:
+    @frugal
+    @given(small_rounds())
+    def test_is_the_first_level_of_the_leximin(self, data: RoundInput) -> None:
+        problem = prepare(data)
+        assert find_best_worst_fill(problem) == pytest.approx(solve_leximin(problem).worst_fill, abs=1e-3)
+
+    @frugal
+    @given(small_rounds())
+    def test_large_rounds_state_it_beside_what_steep_slices_reach(self, data: RoundInput) -> None:
+        figures = allocate(data, RoundParameters(fairness=1, leximin_pairs_limit=0)).figures
+        assert figures.best_worst_fill is not None
+        measured = (prepare(data).target > 0) & is_reachable(prepare(data))
+        assert not measured.any() or figures.worst_fill <= figures.best_worst_fill + 1e-3

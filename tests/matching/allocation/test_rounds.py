@@ -4,6 +4,7 @@ import multiprocessing
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from services.matching.engine.allocation.model import (
     Company,
     Exclusion,
     Hurdle,
+    Method,
     NeedRow,
     Pair,
     Pin,
@@ -25,7 +27,7 @@ from services.matching.engine.allocation.model import (
     build_round_input,
 )
 from services.matching.engine.allocation.rounds import allocate, run_round
-from tests.matching.allocation.rounds import ANY_PART, WHOLE, assert_limits_hold, shuffle, small_rounds
+from tests.matching.allocation.rounds import ANY_PART, WHOLE, assert_limits_hold, frugal, shuffle, small_rounds
 
 
 def make_round(**changes: Any) -> RoundInput:
@@ -52,6 +54,7 @@ def matches(proposals: tuple[Proposal, ...]) -> set[tuple[str, str]]:
 
 
 class TestReplay:
+    @frugal
     @given(small_rounds(slice_minutes=(WHOLE, ANY_PART, 30)), st.integers(0, 1_000), st.sampled_from([0.0, 0.5, 1.0]))
     def test_rows_may_come_in_any_order(self, data: RoundInput, seed: int, fairness: float) -> None:
         parameters = RoundParameters(fairness=fairness)
@@ -145,6 +148,16 @@ class TestStop:
             )
         assert phases == ["check"]
 
+    def test_a_child_process_tells_how_far_it_is(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        listening, telling = context.Pipe(duplex=False)
+        child = context.Process(target=run_round, args=(make_round(), RoundParameters(), telling))
+        child.start()
+        assert listening.poll(100)
+        assert listening.recv() == ("check", 0, 0)
+        child.kill()
+        child.join()
+
     def test_progress_names_the_phases(self) -> None:
         phases: list[str] = []
         allocate(make_round(), on_progress=lambda phase, done, total: phases.append(phase))
@@ -176,6 +189,7 @@ class TestAccounts:
         result = allocate(make_round(pairs=pairs, **changes), RoundParameters(fairness=0))
         assert {need.need_id: need.hurdles for need in result.unserved}["m"] == {hurdle: 1}
 
+    @frugal
     @given(small_rounds(slice_minutes=(WHOLE, ANY_PART)))
     def test_served_and_missing_add_up(self, data: RoundInput) -> None:
         result = allocate(data)
@@ -186,6 +200,7 @@ class TestAccounts:
 
 
 class TestFairnessTable:
+    @frugal
     @given(small_rounds())
     def test_each_row_is_that_slider_s_round(self, data: RoundInput) -> None:
         sliders = (0.0, 0.5, 1.0)
@@ -194,10 +209,9 @@ class TestFairnessTable:
             assert (row.score, row.served_minutes) == (figures.score, figures.served_minutes)
             assert row.price_score == pytest.approx(figures.price_score)
 
+    @frugal
     @given(st.integers(0, 500), st.lists(st.integers(0, 100), min_size=1, max_size=6))
     def test_a_shared_pool_is_shared_out(self, pool: int, credits: list[int]) -> None:
-        import numpy as np
-
         shares = share_pool(pool, np.array(credits))
         assert shares.sum() == min(pool, sum(credits))
         assert (shares <= np.array(credits)).all()
@@ -226,3 +240,7 @@ class TestCheckRoundInput:
     def test_refuses_parameters_out_of_range(self, changes: dict[str, Any]) -> None:
         with pytest.raises(BadRoundInput, match=next(iter(changes))):
             allocate(make_round(), RoundParameters(**changes))
+
+    def test_refuses_to_cut_needs_that_take_no_part(self) -> None:
+        with pytest.raises(BadRoundInput, match="some needs take no part"):
+            allocate(make_round(), RoundParameters(method=Method.FLOW))

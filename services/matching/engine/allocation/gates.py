@@ -13,7 +13,11 @@ from services.matching.engine.weights import Weights
 
 @dataclass(frozen=True)
 class Market:
-    """All that pairs are judged by. `near_percents[wanted, offered]`: 0 where a skill cannot stand in for another."""
+    """All that pairs are judged by.
+
+    `near_percents[wanted, offered]`: as `Referential.near_percents`, 0 where a skill cannot stand in for another and below the
+    weights' `near_from_percent`.
+    """
 
     demand: Demand
     supply: Supply
@@ -43,7 +47,7 @@ def judge_pairs(market: Market, need: Ints, offer: Ints) -> ScoredPairs:
     met, near = compare_skills(
         demand.skills[need], demand.levels[need], supply.skills[offer], supply.levels[offer], market.near_percents
     )
-    passed = np.flatnonzero(met + near)
+    passed = np.flatnonzero((met + near > 0) & ~_is_barred(market, need, offer))
     need, offer, metres, remote = need[passed], offer[passed], metres[passed], remote[passed]
     first, last = np.maximum(demand.starts[need], supply.starts[offer]), np.minimum(demand.ends[need], supply.ends[offer])
     asked_week = demand.week[need]
@@ -78,8 +82,6 @@ def _pass_dates(market: Market, need: Ints, offer: Ints) -> tuple[Ints, Ints]:
     passed &= (supply.flags[offer] & requires) == requires
     first, last = np.maximum(demand.starts[need], supply.starts[offer]), np.minimum(demand.ends[need], supply.ends[offer])
     passed &= (_week_of(demand.week[need]) & _week_of(supply.week[offer]) & mask_days(first, last)) > 0
-    if len(market.known.barred_need):
-        passed &= ~_is_barred(market, need, offer)
     return need[passed], offer[passed]
 
 
@@ -99,9 +101,13 @@ def _week_of(masks: Ints) -> Ints:
 
 
 def _is_barred(market: Market, need: Ints, offer: Ints) -> Ints:
-    width = np.int64(len(market.supply))
-    barred = market.known.barred_need.astype(np.int64) * width + market.known.barred_offer
-    return np.isin(need.astype(np.int64) * width + offer, barred)
+    known, width = market.known, np.int64(len(market.supply))
+    if not len(known.barred_need):
+        return np.zeros(len(need), dtype=bool)
+    barred = np.sort(known.barred_need.astype(np.int64) * width + known.barred_offer)
+    pairs = need.astype(np.int64) * width + offer
+    found: Ints = barred[np.minimum(np.searchsorted(barred, pairs), len(barred) - 1)] == pairs
+    return found
 
 
 def _count_together(market: Market, need: Ints, offer: Ints) -> Ints:

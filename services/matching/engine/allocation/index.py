@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.matching.engine.allocation.canonical import Draws
 from services.matching.engine.allocation.model import Ints
 from services.matching.engine.allocation.tables import NO_SKILL, NOWHERE, Places, Supply
 
@@ -71,12 +72,13 @@ def number_two(one: Ints, other: Ints, *, skill_count: int) -> Ints:
     return np.where(low >= 0, low * skill_count + high, NO_SKILL)
 
 
-def build_index(supply: Supply, places: Places, asked_places: Ints, *, skill_count: int) -> OfferIndex:
-    """`asked_places`: the rows of places where needs are; from others nothing can be looked up."""
+def build_index(supply: Supply, places: Places, asked_places: Ints, *, draws: Draws, skill_count: int) -> OfferIndex:
+    """`draws`: of the offers, their order within lists. `asked_places`: where needs are; from elsewhere nothing can be looked
+    up."""
     grid = _build_grid(places)
     asked = np.unique(grid.cell_of_place[asked_places[asked_places != NOWHERE]])
     steps = np.searchsorted(_RADIUS_STEPS, supply.radius_km).astype(np.int8)
-    by_radius = np.argsort(-steps, kind="stable").astype(np.int32)
+    by_radius = np.lexsort((draws, -steps)).astype(np.int32)
     single, double = [], []
     columns = supply.skills.shape[1]
     for one in range(columns):

@@ -64,20 +64,19 @@ def compare_skills(
     met = np.zeros(len(wanted), dtype=np.int32)
     near = np.zeros(len(wanted), dtype=np.int32)
     for column in range(wanted.shape[1]):
-        skill, level = wanted[:, column], wanted_levels[:, column]
-        asked = skill >= 0
-        if not asked.any():
-            continue
-        same = np.zeros(len(wanted), dtype=np.uint8)
-        best = np.zeros(len(wanted), dtype=np.int16)
+        asked = np.flatnonzero(wanted[:, column] >= 0)
+        skill, level = wanted[asked, column], wanted_levels[asked, column]
+        same = np.zeros(len(asked), dtype=np.int16)
+        best = np.zeros(len(asked), dtype=np.int16)
         for other in range(offered.shape[1]):
-            has, has_level = offered[:, other], offered_levels[:, other]
-            sixths = _SIXTHS_BY_LEVELS[has_level, level]
-            np.maximum(same, np.where(has == skill, sixths, 0), out=same)
-            percent = near_percents[np.where(asked, skill, 0), np.maximum(has, 0)]
-            np.maximum(best, np.where(has >= 0, percent * sixths.astype(np.int16), 0), out=best)
-        met += np.where(asked, same, 0)
-        near += np.where(asked & (same == 0), best, 0)
+            has = offered[asked, other]
+            some = np.flatnonzero(has >= 0)
+            has, wish = has[some], skill[some]
+            sixths = _SIXTHS_BY_LEVELS[offered_levels[asked[some], other], level[some]]
+            same[some] = np.maximum(same[some], np.where(has == wish, sixths, 0))
+            best[some] = np.maximum(best[some], near_percents[wish, has] * sixths)
+        met[asked] += same
+        near[asked] += np.where(same == 0, best, 0)
     return met, near
 
 
@@ -94,7 +93,7 @@ def count_bits(masks: Ints) -> Ints:
 
 
 def _tabulate_sixths() -> Ints:
-    table = np.zeros((4, 4), dtype=np.uint8)
+    table = np.zeros((4, 4), dtype=np.int16)
     for offered in range(1, 4):
         for level in range(1, 4):
             table[offered, level] = SIXTHS * min(offered, level) // level
