@@ -34,8 +34,8 @@ app.add_typer(grants_app, name="grants")
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(events_app, name="events")
 app.add_typer(ledger_app, name="ledger", rich_help_panel="A town's work")
-app.add_typer(match_app, name="match", rich_help_panel="A town's work")
 app.add_typer(round_app, name="round", rich_help_panel="A town's work")
+app.add_typer(match_app, name="match", rich_help_panel="A town's work")
 
 RUN, WORK, OPERATE, DEVELOP = "Run", "A town's work", "Look after it", "Develop"
 

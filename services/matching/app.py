@@ -11,6 +11,7 @@ from services.matching.handlers import handlers
 from services.matching.jobs import expire_everywhere, refresh_everywhere
 from services.matching.routes import routers
 from services.matching.settings import Settings
+from services.matching.use_cases.suggestions import Suggester
 
 
 def make_service(settings: Settings | None = None) -> FastAPI:
@@ -19,4 +20,11 @@ def make_service(settings: Settings | None = None) -> FastAPI:
     refresh = Job("matching-refresh", settings.refresh_poll_seconds, refresh_everywhere)
     compute = partial(compute_waiting, limit_seconds=settings.round_limit_seconds)
     rounds = Job("matching-rounds", settings.rounds_poll_seconds, compute)
-    return make_service_app("matching", settings, routers=routers, handlers=handlers, jobs=[expiry, refresh, rounds])
+
+    def prepare(app: FastAPI) -> None:
+        app.state.suggester = Suggester(
+            app.state.database, threads=settings.suggestion_threads, most_waiting=settings.most_waiting_suggestions
+        )
+
+    jobs = [expiry, refresh, rounds]
+    return make_service_app("matching", settings, routers=routers, handlers=handlers, jobs=jobs, prepare=prepare)

@@ -344,6 +344,54 @@ round_release = Table(
     Column("left_out", Text),
 )  # fmt: skip
 
+# ---- A territory's own words and skills -------------------------------------------------------------------------------
+
+# How often a territory has changed its words and skills; `mark`: of the last change, so that copies know they are stale.
+vocabulary = Table(
+    "vocabulary", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("mark", UuidType, nullable=False),
+    instant_column("changed_at"),
+)  # fmt: skip
+
+skill_word = Table(
+    "skill_word", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("code", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("phrase", Text, nullable=False),
+    Column("normalised", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    instant_column("added_at"),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)  # fmt: skip
+
+local_skill = Table(
+    "local_skill", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("code", Text, nullable=False),
+    Column("name_fr", Text, nullable=False),
+    Column("name_en", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("near", JSONB, nullable=False),
+    Column("asks", ARRAY(Text), nullable=False),
+    Column("gives", ARRAY(Text), nullable=False),
+    Column("titles", ARRAY(Text), nullable=False),
+    Column("tools", ARRAY(Text), nullable=False),
+    Column("false_friends", ARRAY(Text), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    instant_column("proposed_at"),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)  # fmt: skip
+
 
 def _history(name: str, *columns: Column[Any]) -> Table:
     return Table(
@@ -367,3 +415,5 @@ need_event = _history("need_event")
 offer_event = _history("offer_event")
 mission_event = _history("mission_event", Column("criterion", Text))  # what spoke for a yes or a no
 allocation_round_event = _history("allocation_round_event")
+skill_word_event = _history("skill_word_event")
+local_skill_event = _history("local_skill_event")

@@ -49,12 +49,14 @@ from services.matching.domain.states import (
     NEED_MOVES,
     NEVER_SERVED,
     OFFER_MOVES,
+    OWN_MOVES,
     REASONED,
     ROUND_MOVES,
     Deed,
     MissionState,
     NeedState,
     OfferState,
+    OwnState,
     RoundState,
     Step,
     find_move,
@@ -72,7 +74,13 @@ from tests.builders.matching import (
 )
 
 README = Path(__file__).parents[2] / "services" / "matching" / "README.md"
-TABLES: dict[type, Any] = {NeedState: NEED_MOVES, OfferState: OFFER_MOVES, MissionState: MISSION_MOVES, RoundState: ROUND_MOVES}
+TABLES: dict[type, Any] = {
+    NeedState: NEED_MOVES,
+    OfferState: OFFER_MOVES,
+    MissionState: MISSION_MOVES,
+    RoundState: ROUND_MOVES,
+    OwnState: OWN_MOVES,
+}
 
 # How far each state is along its way; a smaller rank after a step is a step back.
 WAYS: dict[type, list[Any]] = {
@@ -83,6 +91,7 @@ WAYS: dict[type, list[Any]] = {
         MissionState.REPORTED, MissionState.VALIDATED, MissionState.CLOSED,
     ],
     RoundState: [RoundState.ASKED, RoundState.COMPUTING, RoundState.COMPUTED, RoundState.RELEASED],
+    OwnState: [OwnState.IN_FORCE],
 }  # fmt: skip
 
 
@@ -94,7 +103,7 @@ def goes_back(states: type, before: Any, after: Any) -> bool:
 UNHAPPY_ENDS = {
     NeedState.WITHDRAWN, NeedState.EXPIRED, OfferState.WITHDRAWN, OfferState.EXPIRED,
     MissionState.DECLINED, MissionState.REFUSED, MissionState.CANCELLED, MissionState.DISPUTED,
-    RoundState.STOPPED, RoundState.FAILED,
+    RoundState.STOPPED, RoundState.FAILED, OwnState.WITHDRAWN,
 }  # fmt: skip
 
 
@@ -111,6 +120,7 @@ class TestTables:
             OfferState: {OfferState.WITHDRAWN, OfferState.EXPIRED},
             MissionState: {MissionState.CLOSED, *NEVER_SERVED},
             RoundState: {RoundState.RELEASED, RoundState.STOPPED, RoundState.FAILED},
+            OwnState: {OwnState.WITHDRAWN},
         }
         assert ends == expected[states]
 

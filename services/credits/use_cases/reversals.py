@@ -69,7 +69,7 @@ async def _reverse_in_mission(work: Work, found: Transfer, *, reason: str, minut
         changed = await _reverse_reservation(work, journal, hold, reason=reason, minutes=minutes)
     else:
         changed = await _reverse_settlement(work, journal, hold, found.id, reason=reason, minutes=minutes)
-    await missions.save_holds(work, [changed])
+    await missions.save(work, changed=[changed])
     telling.tell_expired(work, journal)
 
 

@@ -69,3 +69,7 @@ class PinNotComputed(Refused):
 
 class TooManyAtOnce(Refused):
     code, title = "too-many-at-once", "Too many open needs to be proposed at once"
+
+
+class SkillWordTaken(Refused):
+    code, title = "skill-word-taken", "These words name a skill already"

@@ -1,4 +1,4 @@
-"""The states of needs, offers, missions and allocation rounds, and every step between them.
+"""The states of needs, offers, missions, allocation rounds, and a territory's own words and skills, and every step between them.
 
 The tables below are the whole life of each (DOMAIN.md, "States"): a deed that a table does not hold for a
 state is refused, and nothing but `take_step` changes a state. Each step is kept as a row of history with from, to,
@@ -55,8 +55,15 @@ class RoundState(StrEnum):
     FAILED = "failed"
 
 
+class OwnState(StrEnum):
+    """Of a word or a skill that a territory has added to the referential."""
+
+    IN_FORCE = "in_force"
+    WITHDRAWN = "withdrawn"
+
+
 class Deed(StrEnum):
-    """What somebody does to a need, an offer, a mission or a round."""
+    """What somebody does to a need, an offer, a mission, a round, or a territory's own word or skill."""
 
     CREATE = "create"
     # a need
@@ -84,6 +91,8 @@ class Deed(StrEnum):
     REFUSE_SETTLEMENT = "refuse_settlement"
     CLOSE = "close"
     CANCEL = "cancel"
+    # a territory's own skill
+    EDIT = "edit"
     # a round
     COMPUTE = "compute"
     FINISH = "finish"
@@ -98,7 +107,7 @@ class Deed(StrEnum):
 
 TAKES_CHOICES = (RoundState.ASKED, RoundState.COMPUTED, RoundState.STOPPED, RoundState.FAILED)
 
-S = TypeVar("S", NeedState, OfferState, MissionState, RoundState)
+S = TypeVar("S", NeedState, OfferState, MissionState, RoundState, OwnState)
 Moves = Mapping[tuple[S, Deed], S]
 
 NEED_MOVES: Moves[NeedState] = {
@@ -161,11 +170,17 @@ ROUND_MOVES: Moves[RoundState] = {
     **{(state, deed): state for state in TAKES_CHOICES for deed in (Deed.PIN, Deed.EXCLUDE, Deed.UNCHOOSE)},
 }
 
-# A no, an end before its time, and every step back: each says why, and who.
+# A word is only added and withdrawn; a skill may be edited in between.
+OWN_MOVES: Moves[OwnState] = {
+    (OwnState.IN_FORCE, Deed.EDIT): OwnState.IN_FORCE,
+    (OwnState.IN_FORCE, Deed.WITHDRAW): OwnState.WITHDRAWN,
+}
+
+# A no, an end before its time, every step back, and every change to the words that decide what matches: each says why, and who.
 REASONED = frozenset(
     {
         Deed.REOPEN, Deed.WITHDRAW, Deed.EXPIRE, Deed.DECLINE, Deed.REFUSE, Deed.CANCEL, Deed.DISPUTE,
-        Deed.REFUSE_SETTLEMENT, Deed.REPORT_AGAIN, Deed.VALIDATE_DISPUTED,
+        Deed.REFUSE_SETTLEMENT, Deed.REPORT_AGAIN, Deed.VALIDATE_DISPUTED, Deed.EDIT,
         Deed.COMPUTE_AGAIN, Deed.STOP, Deed.FAIL, Deed.PIN, Deed.EXCLUDE, Deed.UNCHOOSE,
     }
 )  # fmt: skip

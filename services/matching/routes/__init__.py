@@ -1,6 +1,18 @@
 """The routes of matching, by what they are about."""
 
-from services.matching.routes import explaining, missions, needs, offers, proposals, reports, rounds, weights
+from services.matching.routes import (
+    explaining,
+    missions,
+    needs,
+    offers,
+    own_skills,
+    proposals,
+    reports,
+    rounds,
+    skills,
+    suggestions,
+    weights,
+)
 
 routers = [
     needs.router,
@@ -9,6 +21,9 @@ routers = [
     rounds.router,
     missions.router,
     weights.router,
+    skills.router,
+    suggestions.router,
+    own_skills.router,
     explaining.router,
     reports.router,
 ]

@@ -11,10 +11,10 @@ from kernel.auth import Caller, Role
 from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.needs import Need, NeedFacts
-from services.matching.domain.shared import Setting, Skill
+from services.matching.domain.shared import Setting
 from services.matching.domain.states import EDITABLE_NEEDS, NEVER_SERVED, NeedState, Step
 from services.matching.domain.week import WeekPart
-from services.matching.store.facts import facts_values, is_any, point_from
+from services.matching.store.facts import facts_values, is_any, point_from, skills_from
 from services.matching.store.history import save_steps
 from services.matching.tables import campaign, mission, need, need_event
 
@@ -23,7 +23,7 @@ def need_from(row: Row[Any]) -> Need:
     facts = NeedFacts(
         title=row.title,
         description=row.description,
-        skills=tuple(Skill(**skill) for skill in row.skills),
+        skills=skills_from(row),
         minutes=row.minutes,
         starts_on=row.starts_on,
         ends_on=row.ends_on,

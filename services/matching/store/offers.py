@@ -12,10 +12,10 @@ from kernel.auth import Caller, Role
 from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.offers import Candidate, Offer, OfferFacts
-from services.matching.domain.shared import Setting, Skill
+from services.matching.domain.shared import Setting
 from services.matching.domain.states import EDITABLE_OFFERS, LIVE, MissionState, OfferState, Step
 from services.matching.domain.week import WeekPart
-from services.matching.store.facts import facts_values, is_any, point_from
+from services.matching.store.facts import facts_values, is_any, point_from, skills_from
 from services.matching.store.history import save_steps
 from services.matching.tables import member, mission, offer, offer_event
 
@@ -24,7 +24,7 @@ def offer_from(row: Row[Any]) -> Offer:
     facts = OfferFacts(
         title=row.title,
         description=row.description,
-        skills=tuple(Skill(**skill) for skill in row.skills),
+        skills=skills_from(row),
         minutes=row.minutes,
         available_from=row.available_from,
         available_until=row.available_until,

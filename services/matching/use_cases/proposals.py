@@ -92,8 +92,7 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
     if len(needs) > MOST_NEEDS_AT_ONCE:
         raise TooManyAtOnce(
-            f"{len(needs)} needs are open, more than the {MOST_NEEDS_AT_ONCE} that are proposed at once; "
-            "ask for a round (POST /rounds).",
+            f"{len(needs)} needs are open; {MOST_NEEDS_AT_ONCE} at most are proposed at once. Ask for a round (POST /rounds).",
             needs=len(needs),
         )
     candidates = await list_candidates(work, lock=True)

@@ -1,0 +1,59 @@
+"""What a text shows: the stems of its words, and letters within its words (which survive typos and missing accents)."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from math import log, sqrt
+
+from services.matching.engine.text.words import stem, tokenise
+
+# Raised with every change of what a text shows: a model of other features is refused.
+FEATURES_VERSION = 1
+_GRAMS = (3, 4, 5)
+_STEM_MARK = "="  # no letter: a stem is told from the same letters within a word
+
+Weights = dict[str, float]
+
+
+def count_features(text: str) -> tuple[Counter[str], Counter[str]]:
+    """Stems and letter n-grams of a text, each with its number."""
+    words = tokenise(text)
+    stems = Counter(_STEM_MARK + stem(word) for word in words)
+    grams: Counter[str] = Counter()
+    for word in words:
+        grams.update(_grams(word))
+    return stems, grams
+
+
+def weigh_features(text: str, rarity: Mapping[str, float]) -> Weights:
+    """Known features with their weights (1 + log of their number, times their rarity); stems and letters each of length 1."""
+    weights: Weights = {}
+    for counts in count_features(text):
+        block = {name: (1 + log(number)) * rarity[name] for name, number in counts.items() if name in rarity}
+        length = sqrt(sum(weight * weight for weight in block.values()))
+        weights |= {name: weight / length for name, weight in block.items()}
+    return weights
+
+
+def name_stem(word: str) -> str:
+    """The feature of a word's stem."""
+    return _STEM_MARK + stem(word)
+
+
+def is_stem(feature: str) -> bool:
+    return feature.startswith(_STEM_MARK)
+
+
+@lru_cache(maxsize=65536)
+def _grams(word: str) -> tuple[str, ...]:
+    return tuple(_cut(f" {word} "))
+
+
+def _cut(padded: str) -> Iterator[str]:
+    """As scikit-learn's `char_wb`: a word shorter than the n-gram counts once, whole."""
+    for length in _GRAMS:
+        if len(padded) <= length:
+            yield padded
+            return
+        for start in range(len(padded) - length + 1):
+            yield padded[start : start + length]
