@@ -10,7 +10,8 @@ import typer
 
 from cli.console import CliError, TeachingGroup, console
 from cli.ledger import ledger_app
-from cli.matching.commands import match_app
+from cli.matching import match_app
+from cli.rounds.command import round_app
 from cli.state import State
 
 app = typer.Typer(
@@ -32,8 +33,9 @@ app.add_typer(territory_app, name="territory")
 app.add_typer(grants_app, name="grants")
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(events_app, name="events")
-app.add_typer(match_app, name="match", rich_help_panel="Develop")
 app.add_typer(ledger_app, name="ledger", rich_help_panel="A town's work")
+app.add_typer(round_app, name="round", rich_help_panel="A town's work")
+app.add_typer(match_app, name="match", rich_help_panel="A town's work")
 
 RUN, WORK, OPERATE, DEVELOP = "Run", "A town's work", "Look after it", "Develop"
 

@@ -39,6 +39,7 @@ ROLES_IN_FRENCH = {
     "auditor": "contrôleur",
     "partner": "partenaire",
     "instance_admin": "administrateur de l'instance",
+    "visitor": "tout le monde, sans jeton",
 }
 
 _INTRO = """

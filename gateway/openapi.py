@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from kernel.auth import Role
 from kernel.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 
 Document = dict[str, Any]
@@ -109,7 +110,10 @@ def _prepare(operation: Document, *, service: str, path: str, method: str) -> Do
     scope, roles = operation.get("x-scope"), operation.get("x-roles")
     if not scope or not roles:
         raise ValueError(f"{service}: {method.upper()} {path} does not say who may call it (x-scope, x-roles)")
-    prepared = {**operation, "x-service": service, "tags": [service], "security": [{"oauth2": [scope]}]}
+    security: list[Document] = [{"oauth2": [scope]}]
+    if Role.VISITOR in roles:
+        security.append({})  # no token is needed
+    prepared = {**operation, "x-service": service, "tags": [service], "security": security}
     statuses = _GATEWAY_STATUSES | (_BODY_STATUSES if "requestBody" in operation else {})
     for status, description in statuses.items():
         content = {MEDIA_TYPE: {"schema": copy.deepcopy(PROBLEM_SCHEMA)}}

@@ -12,7 +12,7 @@ from gateway.answers import NOSNIFF
 from gateway.errors import Malformed, NoAnswer
 from gateway.exchange import Exchange
 from gateway.limits import Limiter
-from gateway.router import RouteTable
+from gateway.router import Operation, RouteTable
 from gateway.sessions import Session, Sessions
 from gateway.settings import GatewaySettings
 from gateway.upstream import Answer, Header, Stream, Upstream, UpstreamFailed, UpstreamTooSlow
@@ -61,8 +61,9 @@ class Proxy:
         exchange.operation, exchange.route, exchange.territory = operation, operation.template, territory
         log_territory.set(territory)
         now = self._clock()
-        session = self._open_session(exchange, now=now)
-        exchange.count(self._clients.window(session.caller.client_id), now.timestamp())
+        session = self._open_session(exchange, operation, now=now)
+        if not session.is_visit:
+            exchange.count(self._clients.window(session.caller.client_id), now.timestamp())
         pass_line = session.authorise(operation, territory=territory, now=now)
         body = await self._read_body(exchange)
         if body is None:
@@ -71,7 +72,10 @@ class Proxy:
         upstream = self._upstreams[operation.service]
         await self._carry(exchange, upstream, _write_request(exchange, upstream, pass_line=pass_line, body=body))
 
-    def _open_session(self, exchange: Exchange, *, now: datetime) -> Session:
+    def _open_session(self, exchange: Exchange, operation: Operation, *, now: datetime) -> Session:
+        if not exchange.authorization and operation.is_public:
+            exchange.count(self._addresses.window(exchange.address), now.timestamp())
+            return self._sessions.visit(operation)
         if len(exchange.authorization) > 1:
             raise Unauthenticated("Send one Authorization header, not several.")
         authorization = exchange.authorization[0] if exchange.authorization else None

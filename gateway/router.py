@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from gateway.errors import MethodNotAllowed
+from kernel.auth import Role
 from kernel.errors import NotFound
 from kernel.routing import TERRITORY_PATTERN
 
@@ -31,6 +32,11 @@ class Operation:
     template: str
     scope: str
     roles: frozenset[str]
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it answers also to who sends no token: what the law has published."""
+        return Role.VISITOR in self.roles
 
     @property
     def name(self) -> str:

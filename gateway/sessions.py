@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from gateway.router import Operation
-from kernel.auth import Caller, TokenChecker, TokenSigner
+from kernel.auth import EVERY_TERRITORY, Caller, Role, TokenChecker, TokenSigner
 from kernel.errors import Forbidden, Unauthenticated
 from kernel.routing import check_access
 
@@ -11,6 +11,7 @@ ACCESS_AUDIENCE = "metis-gateway"
 INTERNAL_LIFETIME = timedelta(minutes=5)
 INTERNAL_RENEWAL = timedelta(seconds=60)
 TOKEN_CHARACTERS = 4096  # ours have some hundreds; no parser is given more
+VISITOR_ID = "visitor"
 _CHALLENGE = 'Bearer realm="metis"'
 
 
@@ -35,6 +36,11 @@ class Session:
         self.caller = caller
         self._signer = signer
         self._passes: dict[str, _Pass] = {}
+
+    @property
+    def is_visit(self) -> bool:
+        """Whether it is of somebody without a token."""
+        return not self.token
 
     def authorise(self, operation: Operation, *, territory: str, now: datetime) -> bytes:
         """The header line that opens the service's door. Raises Forbidden unless scope, role and territory fit."""
@@ -67,6 +73,7 @@ class Sessions:
         self._signer = signer
         self._size = size
         self._sessions: dict[bytes, Session] = {}
+        self._visitors: dict[str, Session] = {}
 
     def find(self, authorization: bytes | None, *, now: datetime) -> Session | None:
         """The session of a token seen before, if it is still valid."""
@@ -77,6 +84,14 @@ class Sessions:
             except Unauthenticated:
                 del self._sessions[authorization]  # type: ignore[arg-type]
                 return None
+        return session
+
+    def visit(self, operation: Operation) -> Session:
+        """The session of whoever sends no token, for an operation that is anybody's."""
+        session = self._visitors.get(operation.scope)
+        if session is None:
+            caller = Caller(EVERY_TERRITORY, VISITOR_ID, roles=frozenset({Role.VISITOR}), scopes=frozenset({operation.scope}))
+            session = self._visitors[operation.scope] = Session("", caller, signer=self._signer)
         return session
 
     def open(self, authorization: bytes | None, *, now: datetime) -> Session:

@@ -33,6 +33,8 @@ class Role(StrEnum):
     INSTANCE_ADMIN = "instance_admin"
     GATEWAY = "gateway"
     SYSTEM = "system"
+    # Anybody, without a token. No client can be one: the gateway alone speaks so, for operations that name it.
+    VISITOR = "visitor"
 
 
 PEOPLE = (Role.OFFICER, Role.OPERATOR, Role.ASSOCIATION, Role.COMPANY, Role.VOLUNTEER)

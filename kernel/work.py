@@ -4,7 +4,7 @@ One request or one message is one `Work`. An event is published by writing it to
 same transaction; there is no other way to publish (kernel/bus/relay.py speaks to the broker).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field, replace
@@ -34,6 +34,9 @@ SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]
 RETURNING event_id, sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject) AS behind
 """
 
+# An event on its way to the outbox: id, type, subject, body, trace, time.
+OutboxRow = tuple[UUID, str, str, bytes, str | None, datetime]
+
 
 @dataclass
 class Work:
@@ -46,7 +49,8 @@ class Work:
     service: str
     message: Envelope | None = None  # the event being handled, if this work handles one
     context: Context | None = None  # of the caller that is served, when several share the transaction
-    _outgoing: list[tuple[UUID, str, str, bytes, str | None, datetime]] = field(default_factory=list)
+    _outgoing: list[OutboxRow] = field(default_factory=list)
+    _entered: list[tuple[Outgoing, bool]] = field(default_factory=list)  # with whether an earlier one of its subject waits
 
     @property
     def territory(self) -> str:
@@ -54,20 +58,36 @@ class Work:
 
     def publish(self, event: Event, *, subject: UUID | str) -> UUID:
         """Tell everybody, if and when this transaction commits. Order is kept per subject."""
-        event_id = new_id()
+        event_id, about = new_id(), str(subject)
         traceparent = self.context.run(current_traceparent) if self.context else current_traceparent()
         body = encode_event(
             event,
             id=event_id,
             source=f"/metis/{self.service}",
             time=self.now,
-            subject=str(subject),
+            subject=about,
             territory=self.territory,
             traceparent=traceparent,
             actorid=self.caller.identity,
         )
-        self._outgoing.append((event_id, event.event_type, str(subject), body, traceparent, self.now))
+        self._outgoing.append((event_id, event.event_type, about, body, traceparent, self.now))
         return event_id
+
+    def take_outgoing(self) -> list[OutboxRow]:
+        """The events published so far, for a statement of the use case's own that writes them to the outbox with what they
+        tell, and spares a round trip; `add_entered` says which it wrote. The others are not published."""
+        taken = self._outgoing.copy()
+        self._outgoing.clear()
+        return taken
+
+    def add_entered(self, taken: Iterable[OutboxRow], written: Iterable[Mapping[str, Any]]) -> None:
+        """`written`: of those that stand in the outbox now, event_id, sequence, and behind (an earlier one of its subject)."""
+        rows = {row["event_id"]: row for row in written}
+        own = {outgoing.subject for outgoing, _ in self._entered}  # of this very transaction, and before: no reason to wait
+        for event_id, type_, about, body, traceparent, _ in taken:
+            if row := rows.get(event_id):
+                outgoing = Outgoing(row["sequence"], event_id, type_, about, body, traceparent)
+                self._entered.append((outgoing, row["behind"] and about not in own))
 
     def for_message(self, message: Envelope) -> "Work":
         """The same transaction, handling one event of several."""
@@ -85,19 +105,15 @@ class Work:
         Returns None when there are none, else those that need not be read back: all, or, when an earlier event of one
         of their subjects still waits there, none.
         """
-        if not self._outgoing:
+        if taken := self.take_outgoing():
+            if len(taken) == 1:  # the usual case, and twice as cheap as arrays of one
+                written = await self.driver.fetch(_INSERT_ONE, *taken[0])
+            else:
+                written = await self.driver.fetch(_INSERT_MANY, *map(list, zip(*taken, strict=True)))
+            self.add_entered(taken, written)
+        if not self._entered:
             return None
-        if len(self._outgoing) == 1:  # the usual case, and twice as cheap as arrays of one
-            written = await self.driver.fetch(_INSERT_ONE, *self._outgoing[0])
-        else:
-            written = await self.driver.fetch(_INSERT_MANY, *map(list, zip(*self._outgoing, strict=True)))
-        if any(row["behind"] for row in written):
-            return []
-        sequences = {row["event_id"]: row["sequence"] for row in written}
-        return [
-            Outgoing(sequences[event_id], event_id, type_, subject, body, traceparent)
-            for event_id, type_, subject, body, traceparent, _ in self._outgoing
-        ]
+        return [] if any(behind for _, behind in self._entered) else [outgoing for outgoing, _ in self._entered]
 
 
 @asynccontextmanager

@@ -22,10 +22,11 @@ from services.matching.engine.allocation.candidates import find_candidates
 from services.matching.engine.allocation.fairness import fairness_table, measure_fills
 from services.matching.engine.allocation.flow import solve_flow
 from services.matching.engine.allocation.gates import ScoredPairs
-from services.matching.engine.allocation.leximin import solve_leximin
+from services.matching.engine.allocation.leximin import find_best_worst_fill, solve_leximin
 from services.matching.engine.allocation.model import RoundInput, RoundParameters
 from services.matching.engine.allocation.problem import Problem, build_problem
 from services.matching.engine.allocation.repair import make_whole
+from services.matching.engine.allocation.slots import solve_slots
 from services.matching.engine.allocation.tiers import Tiers, build_fair_tiers, build_plain_tiers, measure_rewards
 from services.matching.engine.allocation.use import measure_use
 
@@ -123,18 +124,20 @@ def _measure_more(
         more["linear_program_seconds"] = perf_counter() - start
         assert abs(optimum - result["objective"]) <= 1e-6 * max(1.0, optimum), (optimum, result["objective"])
         more["linear_program_agrees"] = True
+    start = perf_counter()
+    more["best_worst_fill"] = find_best_worst_fill(problem)
+    more["best_worst_fill_seconds"] = perf_counter() - start
     if problem.need_count <= LEXIMIN_NEEDS:
         start = perf_counter()
         leximin = solve_leximin(problem)
         more |= {"leximin_seconds": perf_counter() - start, "leximin_max_flows": leximin.max_flows}
-        more["best_worst_fill"] = leximin.worst_fill
     if problem.need_count <= TABLE_NEEDS:
         more["fairness_table"] = [asdict(row) for row in fairness_table(data, parameters)]
     return more
 
 
 def _measure_slots(data: RoundInput, parameters: RoundParameters) -> dict[str, Any]:
-    """The same round with whole needs, by flow and repair: what the repair loses against the flow's bound."""
+    """The same round with whole needs: flow and repair against the flow's bound, and against HiGHS where it is small."""
     problem = build_problem(replace(data, need_slice=data.need_minutes), parameters)
     tiers = _fair_tiers(problem, parameters)
     flow = solve_flow(problem, tiers, problem.pair_points)
@@ -144,7 +147,16 @@ def _measure_slots(data: RoundInput, parameters: RoundParameters) -> dict[str, A
     seconds = perf_counter() - start
     value = int((minutes * problem.pair_points).sum())
     value += measure_rewards(problem, tiers, measure_use(problem, minutes).association)
-    return {"slots_repair_gap": (bound - value) / max(1, bound), "slots_repair_seconds": seconds}
+    found: dict[str, Any] = {"repair_gap": (bound - value) / max(1, bound), "repair_seconds": seconds}
+    if problem.need_count <= parameters.slots_limit:
+        start = perf_counter()
+        slots = solve_slots(problem, tiers, problem.pair_points, parameters)
+        assert slots is not None, "HiGHS finds slots for small rounds"
+        best = int((slots.minutes * problem.pair_points).sum())
+        best += measure_rewards(problem, tiers, measure_use(problem, slots.minutes).association)
+        found |= {"slots_seconds": perf_counter() - start, "slots_gap": (slots.bound - best) / max(1, slots.bound)}
+        found["repair_below_slots"] = 1 - value / max(1, best)
+    return found
 
 
 def _find_pairs(region: Region, way: str) -> ScoredPairs:

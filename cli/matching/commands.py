@@ -10,7 +10,7 @@ from cli.console import TeachingGroup
 match_app = typer.Typer(
     cls=TeachingGroup,
     no_args_is_help=True,
-    help="L'appariement : mesurer, sur vos propres fichiers, ce que vaut la lecture des textes (matching).",
+    help="L'appariement (matching) : compétences, explications, mesures sur vos propres fichiers.",
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Un objet JSON sur une ligne au lieu d'un tableau.")]

@@ -206,6 +206,10 @@ class TransferReversed(Event):
     reversal_id: UUID
     minutes: int
     reason: str
+    # What was undone, for who keeps a copy of what may still be spent; not told before these fields were added.
+    kind: str | None = None  # pledge | withdraw | grant | reserve | settle | deliver
+    campaign_id: UUID | None = None
+    holder_id: UUID | None = None  # of a pledge or a withdrawal the contributor, of the others the association
 
 
 class ApprovalRequested(Event):

@@ -71,6 +71,7 @@ class MissionAccepted(Event):
     event_type: ClassVar[str] = "matching.mission_accepted.v1"
     mission_id: UUID
     side: str  # association | volunteer | company
+    criterion: str | None = None  # skills | distance | dates | minutes | language | setting | person | other
 
 
 class MissionAgreed(Event):
@@ -93,6 +94,7 @@ class MissionDeclined(Event):
     mission_id: UUID
     side: str
     reason: str
+    criterion: str | None = None  # as of MissionAccepted
 
 
 class MissionCancelled(Event):

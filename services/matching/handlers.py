@@ -8,14 +8,21 @@ from kernel.events.credits import (
     AssociationAdmitted,
     CampaignClosed,
     CampaignOpened,
+    CreditExpired,
+    CreditGranted,
+    CreditReleased,
     CreditReserved,
+    HoursPledged,
     MissionSettled,
+    PledgeWithdrawn,
     ReservationRefused,
     SettlementRefused,
+    TransferReversed,
 )
 from kernel.events.registry import ActorRecorded, CommuneRecorded, MemberRecorded, TerritoryRecorded
 from kernel.work import Work
-from services.matching.use_cases import neighbours, saga
+from services.matching.domain.shared import Actor
+from services.matching.use_cases import minutes, neighbours, saga
 
 handlers = Handlers()
 
@@ -32,7 +39,11 @@ async def on_commune_recorded(work: Work, event: CommuneRecorded) -> None:
 
 @handlers.on(ActorRecorded)
 async def on_actor_recorded(work: Work, event: ActorRecorded) -> None:
-    await neighbours.remember_actor(work, event.actor_id, version=event.version, kind=event.kind, archived=event.archived)
+    await neighbours.remember_actor(
+        work,
+        event.actor_id,
+        Actor(event.version, event.kind, event.archived, event.name, tuple(event.fields_of_action)),
+    )
 
 
 @handlers.on(MemberRecorded)
@@ -59,7 +70,9 @@ async def on_campaign_closed(work: Work, event: CampaignClosed) -> None:
 
 @handlers.on(CreditReserved)
 async def on_credit_reserved(work: Work, event: CreditReserved) -> None:
-    if not event.direct:
+    if event.direct:
+        await minutes.count_direct(work, event, minutes=event.minutes)
+    else:
         await saga.record_reservation(work, event.mission_id)
 
 
@@ -71,7 +84,9 @@ async def on_reservation_refused(work: Work, event: ReservationRefused) -> None:
 
 @handlers.on(MissionSettled)
 async def on_mission_settled(work: Work, event: MissionSettled) -> None:
-    if not event.direct:
+    if event.direct:
+        await minutes.count_direct(work, event, minutes=-event.released_minutes)
+    else:
         await saga.record_settlement(work, event.mission_id, served_minutes=event.served_minutes)
 
 
@@ -79,3 +94,33 @@ async def on_mission_settled(work: Work, event: MissionSettled) -> None:
 async def on_settlement_refused(work: Work, event: SettlementRefused) -> None:
     if not event.direct:
         await saga.record_settlement_refusal(work, event.mission_id, event.reason)
+
+
+@handlers.on(CreditReleased)
+async def on_credit_released(work: Work, event: CreditReleased) -> None:
+    await minutes.count_given_back(work, event)
+
+
+@handlers.on(CreditGranted)
+async def on_credit_granted(work: Work, event: CreditGranted) -> None:
+    await minutes.count_credit(work, event.campaign_id, event.association_id, minutes=event.minutes)
+
+
+@handlers.on(CreditExpired)
+async def on_credit_expired(work: Work, event: CreditExpired) -> None:
+    await minutes.count_credit(work, event.campaign_id, event.association_id, minutes=-event.minutes)
+
+
+@handlers.on(HoursPledged)
+async def on_hours_pledged(work: Work, event: HoursPledged) -> None:
+    await minutes.count_promise(work, event.campaign_id, event.contributor_id, minutes=event.minutes)
+
+
+@handlers.on(PledgeWithdrawn)
+async def on_pledge_withdrawn(work: Work, event: PledgeWithdrawn) -> None:
+    await minutes.count_promise(work, event.campaign_id, event.contributor_id, minutes=-event.minutes)
+
+
+@handlers.on(TransferReversed)
+async def on_transfer_reversed(work: Work, event: TransferReversed) -> None:
+    await minutes.count_reversal(work, event)

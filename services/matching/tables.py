@@ -1,6 +1,8 @@
 """Matching's tables as SQLAlchemy sees them; `migrations/` creates them."""
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Float, Integer, MetaData, Table, Text
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Float, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -36,6 +38,8 @@ actor = Table(
     Column("version", Integer, nullable=False),
     Column("kind", Text, nullable=False),
     Column("archived", Boolean, nullable=False),
+    Column("name", Text),  # of a body, never of a person; none: told before names were kept
+    Column("fields_of_action", ARRAY(Text), nullable=False),
 )  # fmt: skip
 
 # No name and no address: matching proposes people without knowing who they are.
@@ -56,6 +60,7 @@ campaign = Table(
     Column("opened", Boolean, nullable=False),
     Column("closed", Boolean, nullable=False),
     Column("panel_heard", Boolean, nullable=False),  # not so of campaigns that were there before we listened to admissions
+    Column("minutes_replayed", Boolean, nullable=False),  # pledges and grants of before we listened were told after all
 )  # fmt: skip
 
 panel = Table(
@@ -63,6 +68,38 @@ panel = Table(
     Column("territory", Text, primary_key=True),
     Column("campaign_id", UuidType, primary_key=True),
     Column("association_id", UuidType, primary_key=True),
+)  # fmt: skip
+
+# ---- What may still be spent and given, as credits told it ---------------------------------------------------------
+
+# One row, of no territory: since when pledges and grants are listened to.
+listening = Table("listening", metadata, instant_column("since"))
+
+credit_told = Table(
+    "credit_told", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("campaign_id", UuidType, primary_key=True),
+    Column("association_id", UuidType, primary_key=True),
+    Column("minutes", BigInteger, nullable=False),
+)  # fmt: skip
+
+promise_told = Table(
+    "promise_told", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("campaign_id", UuidType, primary_key=True),
+    Column("contributor_id", UuidType, primary_key=True),
+    Column("minutes", BigInteger, nullable=False),
+)  # fmt: skip
+
+mission_minutes = Table(
+    "mission_minutes", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("mission_id"),
+    Column("campaign_id", UuidType, nullable=False),
+    Column("association_id", UuidType, nullable=False),
+    Column("contributor_id", UuidType),
+    Column("direct", Boolean, nullable=False),
+    Column("minutes", BigInteger, nullable=False),
 )  # fmt: skip
 
 # ---- Needs, offers, missions ----------------------------------------------------------------------------------------
@@ -150,6 +187,7 @@ mission = Table(
     instant_column("agreed_at", nullable=True),
     Column("version", Integer, nullable=False),
     Column("weights_version", Integer),
+    Column("explanation", JSONB(none_as_null=True)),  # frozen when proposed, see 0007
     instant_column("created_at"),
     instant_column("changed_at"),
 )  # fmt: skip
@@ -217,8 +255,145 @@ weights = Table(
     Column("reason", Text, nullable=False),
 )  # fmt: skip
 
+# ---- Allocation rounds ----------------------------------------------------------------------------------------------
 
-def _history(name: str) -> Table:
+allocation_round = Table(
+    "allocation_round", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("campaign_id", UuidType, nullable=False),
+    Column("based_on", UuidType),
+    Column("state", Text, nullable=False),
+    Column("fairness_permille", Integer, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("seed", Text, nullable=False),
+    Column("weights_version", Integer, nullable=False),
+    Column("served_points", Integer, nullable=False),
+    Column("most_candidates", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    instant_column("asked_at"),
+    Column("attempt", Integer, nullable=False),
+    Column("progress", JSONB(none_as_null=True)),
+    Column("inputs_digest", Text),
+    Column("proposals_digest", Text),
+    Column("result", JSONB(none_as_null=True)),
+    Column("released", JSONB(none_as_null=True)),
+    Column("version", Integer, nullable=False),
+    instant_column("changed_at"),
+)  # fmt: skip
+
+# Without row-level security: the job learns from it what waits, in whatever territory.
+round_waiting = Table("round_waiting", metadata, id_column("round_id"), Column("code", Text, nullable=False))
+
+round_choice = Table(
+    "round_choice", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("round_id"),
+    id_column("need_id"),
+    id_column("offer_id"),
+    Column("kind", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("chosen_by", Text, nullable=False),
+    instant_column("chosen_at"),
+)  # fmt: skip
+
+round_inputs = Table(
+    "round_inputs", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("round_id"),
+    Column("content", LargeBinary, nullable=False),
+)  # fmt: skip
+
+round_proposal = Table(
+    "round_proposal", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("round_id", UuidType, nullable=False),
+    Column("need_id", UuidType, nullable=False),
+    Column("offer_id", UuidType, nullable=False),
+    Column("association_id", UuidType, nullable=False),
+    Column("contributor_id", UuidType, nullable=False),
+    Column("need_version", Integer, nullable=False),
+    Column("offer_version", Integer, nullable=False),
+    Column("minutes", Integer, nullable=False),
+    Column("points", Integer, nullable=False),
+    Column("parts", JSONB, nullable=False),
+    Column("reasons", ARRAY(Text), nullable=False),
+    Column("pinned", Boolean, nullable=False),
+)  # fmt: skip
+
+round_unserved = Table(
+    "round_unserved", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("round_id", UuidType, nullable=False),
+    Column("need_id", UuidType, nullable=False),
+    Column("association_id", UuidType, nullable=False),
+    Column("missing_minutes", Integer, nullable=False),
+    Column("candidates", Integer, nullable=False),
+    Column("why", ARRAY(Text), nullable=False),
+)  # fmt: skip
+
+round_release = Table(
+    "round_release", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("round_id", UuidType, nullable=False),
+    id_column("proposal_id"),
+    Column("mission_id", UuidType),
+    Column("left_out", Text),
+)  # fmt: skip
+
+# ---- A territory's own words and skills -------------------------------------------------------------------------------
+
+# How often a territory has changed its words and skills; `mark`: of the last change, so that copies know they are stale.
+vocabulary = Table(
+    "vocabulary", metadata,
+    Column("territory", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("mark", UuidType, nullable=False),
+    instant_column("changed_at"),
+)  # fmt: skip
+
+skill_word = Table(
+    "skill_word", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("code", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("phrase", Text, nullable=False),
+    Column("normalised", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    instant_column("added_at"),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)  # fmt: skip
+
+local_skill = Table(
+    "local_skill", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column(),
+    Column("code", Text, nullable=False),
+    Column("name_fr", Text, nullable=False),
+    Column("name_en", Text, nullable=False),
+    Column("definition", Text, nullable=False),
+    Column("parent", Text, nullable=False),
+    Column("near", JSONB, nullable=False),
+    Column("asks", ARRAY(Text), nullable=False),
+    Column("gives", ARRAY(Text), nullable=False),
+    Column("titles", ARRAY(Text), nullable=False),
+    Column("tools", ARRAY(Text), nullable=False),
+    Column("false_friends", ARRAY(Text), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("proposed_by", Text, nullable=False),
+    instant_column("proposed_at"),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+)  # fmt: skip
+
+
+def _history(name: str, *columns: Column[Any]) -> Table:
     return Table(
         name, metadata,
         Column("territory", Text, primary_key=True),
@@ -232,9 +407,13 @@ def _history(name: str) -> Table:
         Column("side", Text),
         Column("reason", Text),
         Column("cause", UuidType),
+        *columns,
     )  # fmt: skip
 
 
 need_event = _history("need_event")
 offer_event = _history("offer_event")
-mission_event = _history("mission_event")
+mission_event = _history("mission_event", Column("criterion", Text))  # what spoke for a yes or a no
+allocation_round_event = _history("allocation_round_event")
+skill_word_event = _history("skill_word_event")
+local_skill_event = _history("local_skill_event")

@@ -46,6 +46,7 @@ def make_document() -> dict[str, Any]:
                 "get": make_operation("matching", "matching:read", "officer", "association", "partner"),
                 "post": make_operation("matching", "matching:write", "officer", "association", parameters=[key]),
             },
+            f"{BASE}/matching/rules": {"get": make_operation("matching", "matching:read", "officer", "visitor")},
             f"{BASE}/needs/{{need_id}}": {
                 "get": make_operation("matching", "matching:read", "officer", "association"),
                 "patch": make_operation("matching", "matching:write", "officer", parameters=[version]),

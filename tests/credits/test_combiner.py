@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from kernel.auth import Caller, Role
+from kernel.bus.transport import Outgoing
 from kernel.database import Database, is_passing
-from kernel.events.credits import CreditReserved
+from kernel.events.credits import CreditReserved, HoursPledged
 from kernel.ids import new_id
 from services.credits.domain.campaigns import Outcome, Promise
 from services.credits.domain.errors import MissionUnknown
@@ -90,6 +91,29 @@ class TestBatch:
         assert {row["mission_id"]: row["who"] for row in rows} == expected
         told = {one.data["mission_id"]: one.actorid for one in await scene.published() if one.type == CreditReserved.event_type}
         assert told == {str(mission): identity for mission, identity in expected.items()}
+
+
+class TestTelling:
+    async def test_what_a_batch_tells_need_not_be_read_back(
+        self, scene: Scene, database: Database, combiner: Combiner[Command, Answer]
+    ) -> None:
+        funded = await fund(scene, count=3)
+        sent: list[Outgoing] = []
+        database.after_publish = sent.extend
+        await asyncio.gather(*(combiner.submit(scene.officer, one) for one in funded.missions))
+        waiting = await scene.fetch("SELECT sequence, event_id, subject, body FROM outbox ORDER BY sequence DESC LIMIT 3")
+        assert [(one.sequence, one.event_id, one.subject, one.body) for one in sent] == [tuple(row) for row in waiting[::-1]]
+        assert [one.subject for one in sent] == [str(one.mission_id) for one in funded.missions]
+
+    async def test_what_follows_an_event_that_waits_is_read_back_in_order(
+        self, scene: Scene, database: Database, combiner: Combiner[Command, Answer]
+    ) -> None:
+        funded = await fund(scene, count=1)
+        sent: list[Outgoing] = []
+        database.after_publish = sent.extend
+        await combiner.submit(scene.officer, funded.missions[0])
+        await combiner.submit(scene.officer, settlement_of(funded.missions[0], 15))
+        assert [one.type for one in sent] == [CreditReserved.event_type]
 
 
 class TestCommandAtFault:
@@ -227,5 +251,7 @@ class TestPromises:
         answers = await asyncio.gather(*asked)
         assert sum(outcome is Outcome.CREATED for _, outcome in answers) == 20
         assert sum(outcome is Outcome.UNCHANGED for _, outcome in answers) == 40
+        told = [event.pledge_id for event in await scene.published(HoursPledged)]
+        assert sorted(told) == sorted({pledge.id for pledge, _ in answers})
         assert await scene.balance(AccountKind.POOL) == 20 * 60
         await check_books(scene.fetch, [scene.campaign_id])

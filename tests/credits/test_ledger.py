@@ -210,7 +210,7 @@ class TestTampering:
     @pytest.mark.parametrize(
         "call",
         [
-            "ledger_check_links('{}', '{}', '{}', '')",
+            "ledger_flow_is_allowed('pledge', 'promised', 'pool')",
             "ledger_check_reversals('{}')",
             "ledger_missing_minutes('pool', 0)",
         ],
@@ -309,6 +309,33 @@ class TestOwner:
         where = f"{update} {'AND' if 'WHERE' in update else 'WHERE'} {where}"
         with pytest.raises(asyncpg.PostgresError, match=answer):
             await self.run(owner, scene, f"WITH written AS ({insert}) UPDATE account {where}" if update else insert)
+
+    @pytest.mark.parametrize(
+        ("statement", "answer"),
+        [
+            ("UPDATE pledge SET campaign_id = gen_random_uuid()", "by its key"),
+            ("UPDATE hold_part SET mission_id = gen_random_uuid()", "by its key"),
+            ("UPDATE campaign SET id = gen_random_uuid()", "by its key"),
+            ("UPDATE hold SET mission_id = gen_random_uuid()", "by its key"),
+            ("DELETE FROM campaign", "the ledger only grows"),
+            ("DELETE FROM hold", "the ledger only grows"),
+            (
+                "INSERT INTO pledge (territory, id, campaign_id, ref, contributor_id, stated_minutes, note)"
+                " SELECT territory, gen_random_uuid(), gen_random_uuid(), 'x', contributor_id, 15, '' FROM pledge LIMIT 1",
+                "names a campaign that is not there",
+            ),
+            (
+                "INSERT INTO hold_part (territory, mission_id, number, lot_id, minutes)"
+                " SELECT territory, gen_random_uuid(), 1, lot_id, 15 FROM hold_part LIMIT 1",
+                "names a mission that is not there",
+            ),
+        ],
+    )
+    async def test_what_is_named_is_there_and_stays(self, scene: Scene, owner: Any, statement: str, answer: str) -> None:
+        association, contributor = await scene.fund(credit=600)
+        await scene.agree(association, contributor, 60)
+        with pytest.raises(asyncpg.PostgresError, match=answer):
+            await self.run(owner, scene, statement)
 
     async def run(self, owner: Any, scene: Scene, statement: str) -> None:
         try:

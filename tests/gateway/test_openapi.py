@@ -73,6 +73,18 @@ class TestMergeDocuments:
         assert flow["tokenUrl"] == "/oauth/token"
         assert list(flow["scopes"]) == ["matching:read", "matching:write", "registry:read", "registry:write"]
 
+    def test_what_is_public_says_that_no_token_is_needed(self) -> None:
+        router = make_router("rules")
+
+        @router.get("/rules", **allow("matching:read", Role.OFFICER, Role.VISITOR))
+        async def read_rules() -> None:
+            """Read the rules."""
+
+        app = FastAPI()
+        app.include_router(router)
+        merged = merge_documents({"matching": app.openapi()})
+        assert merged["paths"][f"{BASE}/rules"]["get"]["security"] == [{"oauth2": ["matching:read"]}, {}]
+
     def test_the_gateway_can_be_compiled_from_it(self) -> None:
         merged = merge_documents({tag: make_service_document(tag) for tag in ("registry", "matching")})
         table = RouteTable(merged, services=frozenset({"registry", "matching"}))

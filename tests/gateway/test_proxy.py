@@ -225,6 +225,19 @@ class TestAccess:
         assert ('error="invalid_token"' in answer) is (header is not None)
         assert door.matching.received == []
 
+    async def test_what_is_published_needs_no_token(self, open_door: OpenDoor) -> None:
+        async with open_door(address_limit_per_minute=3) as door:
+            url = "/v1/territories/92071/matching/rules"
+            assert (await door.client.get(url)).status_code == 200
+            sent = door.matching.last.header("authorization")
+            assert sent is not None
+            caller = TokenChecker(PUBLIC_KEYS, audience=AUDIENCE).check(sent.removeprefix("Bearer "), now=utc_now())
+            assert (caller.territory, caller.roles, caller.actor_id) == ("92071", frozenset({"visitor"}), None)
+            # What is no token is refused all the same; nothing else opens; and visits are counted by their address.
+            assert (await door.client.get(url, headers={"authorization": "Bearer a.b.c"})).status_code == 401
+            assert (await door.client.get("/v1/territories/92071/needs")).status_code == 401
+            assert (await door.client.get(url)).status_code == 429
+
     async def test_a_token_of_another_key_is_refused(self, door: Door) -> None:
         private, _ = make_key_pair()
         token = TokenSigner(private).sign(OFFICER, now=utc_now(), lifetime=timedelta(hours=1), audience="metis-gateway")

@@ -49,11 +49,15 @@ from services.matching.domain.states import (
     NEED_MOVES,
     NEVER_SERVED,
     OFFER_MOVES,
+    OWN_MOVES,
     REASONED,
+    ROUND_MOVES,
     Deed,
     MissionState,
     NeedState,
     OfferState,
+    OwnState,
+    RoundState,
     Step,
     find_move,
     take_step,
@@ -70,7 +74,13 @@ from tests.builders.matching import (
 )
 
 README = Path(__file__).parents[2] / "services" / "matching" / "README.md"
-TABLES: dict[type, Any] = {NeedState: NEED_MOVES, OfferState: OFFER_MOVES, MissionState: MISSION_MOVES}
+TABLES: dict[type, Any] = {
+    NeedState: NEED_MOVES,
+    OfferState: OFFER_MOVES,
+    MissionState: MISSION_MOVES,
+    RoundState: ROUND_MOVES,
+    OwnState: OWN_MOVES,
+}
 
 # How far each state is along its way; a smaller rank after a step is a step back.
 WAYS: dict[type, list[Any]] = {
@@ -80,6 +90,8 @@ WAYS: dict[type, list[Any]] = {
         MissionState.PROPOSED, MissionState.AGREED, MissionState.RESERVED, MissionState.IN_PROGRESS,
         MissionState.REPORTED, MissionState.VALIDATED, MissionState.CLOSED,
     ],
+    RoundState: [RoundState.ASKED, RoundState.COMPUTING, RoundState.COMPUTED, RoundState.RELEASED],
+    OwnState: [OwnState.IN_FORCE],
 }  # fmt: skip
 
 
@@ -91,6 +103,7 @@ def goes_back(states: type, before: Any, after: Any) -> bool:
 UNHAPPY_ENDS = {
     NeedState.WITHDRAWN, NeedState.EXPIRED, OfferState.WITHDRAWN, OfferState.EXPIRED,
     MissionState.DECLINED, MissionState.REFUSED, MissionState.CANCELLED, MissionState.DISPUTED,
+    RoundState.STOPPED, RoundState.FAILED, OwnState.WITHDRAWN,
 }  # fmt: skip
 
 
@@ -101,11 +114,13 @@ class TestTables:
         first = next(iter(states))
         reached = {first, *(after for (before, _), after in moves.items() if before is not after)}
         assert reached == set(states)
-        ends = set(states) - {before for before, _ in moves}
+        ends = set(states) - {before for (before, _), after in moves.items() if before is not after}
         expected = {
             NeedState: {NeedState.FULFILLED, NeedState.WITHDRAWN, NeedState.EXPIRED},
             OfferState: {OfferState.WITHDRAWN, OfferState.EXPIRED},
             MissionState: {MissionState.CLOSED, *NEVER_SERVED},
+            RoundState: {RoundState.RELEASED, RoundState.STOPPED, RoundState.FAILED},
+            OwnState: {OwnState.WITHDRAWN},
         }
         assert ends == expected[states]
 

@@ -9,7 +9,7 @@ from kernel.events.matching import MissionCancelled, OfferOpened
 from kernel.events.registry import CommuneRecorded
 from kernel.ids import new_id
 from services.matching.domain.shared import Skill
-from services.matching.use_cases.facts import find_codes
+from services.matching.use_cases.facts import name_skills
 from tests.builders.matching import make_offer_body, make_referential
 from tests.matching.conftest import MakeDuo, Published, Town, ask, make_member_recorded
 
@@ -82,14 +82,24 @@ class TestWriteOffer:
         problem = await ask(volunteer, "/offers", make_offer_body(skills=skills), status=422)
         assert [fault["pointer"] for fault in problem["errors"]] == ["/skills/1/code"]
         offer = await ask(volunteer, "/offers", make_offer_body(skills=skills[:1]), status=201)
-        assert offer["skills"] == [{"label": "tissage de lirettes bretonnes", "level": 1, "code": None}]
+        assert [(skill["label"], skill["code"]) for skill in offer["skills"]] == [("tissage de lirettes bretonnes", None)]
 
 
-class TestFindCodes:
-    def test_a_label_that_names_a_skill_gets_its_code(self) -> None:
+class TestNameSkills:
+    def test_a_label_that_names_a_skill_gets_its_code_and_a_code_alone_its_name(self) -> None:
         referential = make_referential({"tableur": "Tableur"}, synonyms={"tableur": ["feuille de calcul"]})
-        found = find_codes((Skill("Feuille de calcul", 2), Skill("poterie"), Skill("Mes tableaux", code="tableur")), referential)
-        assert found == (Skill("Feuille de calcul", 2, "tableur"), Skill("poterie"), Skill("Mes tableaux", 1, "tableur"))
+        written = {
+            0: Skill("Feuille de calcul", 2),
+            1: Skill("poterie"),
+            2: Skill("Mes tableaux", code="tableur"),
+            3: Skill("", code="tableur"),
+        }
+        assert name_skills(written, referential) == {
+            0: Skill("Feuille de calcul", 2, "tableur"),
+            1: Skill("poterie"),
+            2: Skill("Mes tableaux", 1, "tableur"),
+            3: Skill("Tableur", 1, "tableur"),
+        }
 
 
 class TestPutOffer:

@@ -2,9 +2,14 @@
 
 import asyncio
 
-from kernel.auth import Role
+import pytest
+
+from kernel.auth import Caller, Role
+from kernel.events.credits import AssociationAdmitted
 from kernel.events.matching import MissionProposed
 from kernel.ids import new_id
+from kernel.work import open_work
+from services.matching.use_cases import proposals
 from tests.builders.matching import ANTONY
 from tests.matching.conftest import MakeDuo, Published, Town, ask, make_member_recorded
 
@@ -45,6 +50,28 @@ class TestListCandidates:
         await town.tell(make_member_recorded(other, version=2, archived=True))
         seen = await ask(town.officer, f"/needs/{need['id']}/candidates", method="GET")
         assert (seen["candidates"], seen["unfit_offers"]) == ([], 0)
+
+
+class TestPanel:
+    async def test_shuts_out_an_association_that_was_not_admitted(self, town: Town) -> None:
+        need = await town.add_open_need()
+        offer = await town.add_open_offer((await town.add_volunteer())[0])
+        await town.tell(AssociationAdmitted(campaign_id=town.campaign_id, association_id=new_id()))
+        seen = await ask(town.operator, f"/needs/{need['id']}/candidates", method="GET")
+        assert seen["candidates"] == []
+        assert [(item["offer_id"], item["obstacles"][0]["kind"]) for item in seen["unfit"]] == [(offer["id"], "panel")]
+        problem = await ask(town.operator, f"/needs/{need['id']}/proposals", {"offer_id": offer["id"]}, status=409)
+        assert problem["obstacles"] == ["l'association n'est pas au panel de la campagne"]
+        await town.tell(AssociationAdmitted(campaign_id=town.campaign_id, association_id=town.association_id))
+        await ask(town.operator, f"/needs/{need['id']}/proposals", {"offer_id": offer["id"]}, status=201)
+
+    async def test_of_a_campaign_from_before_we_listened_shuts_nobody_out(self, town: Town) -> None:
+        async with open_work(town.app.state.database, Caller.system(town.territory)) as work:
+            await work.driver.execute("UPDATE campaign SET panel_heard = false")
+        await town.tell(AssociationAdmitted(campaign_id=town.campaign_id, association_id=new_id()))
+        need = await town.add_open_need()
+        await town.add_open_offer((await town.add_volunteer())[0])
+        await ask(town.operator, f"/needs/{need['id']}/proposals", status=201)
 
 
 class TestProposeMission:
@@ -132,6 +159,14 @@ class TestProposeMissions:
         await ask(town.operator, "/proposals", {"campaign_id": str(new_id())}, status=409)
         summary = await ask(town.operator, "/proposals", {"campaign_id": str(town.campaign_id)})
         assert len(summary["proposed"]) == 1
+
+    async def test_too_many_are_for_a_round(self, town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(proposals, "MOST_NEEDS_AT_ONCE", 1)
+        for _ in range(2):
+            await town.add_open_need()
+        problem = await ask(town.operator, "/proposals", status=409)
+        assert problem["type"].endswith("too-many-at-once")
+        assert "POST /rounds" in problem["detail"]
 
     async def test_is_the_operators(self, town: Town) -> None:
         for client in (town.association, town.officer):

@@ -130,6 +130,15 @@ class Pledge:
     version: int
     minutes: int
 
+    @property
+    def posting_key(self) -> str:
+        """Of the transfer that brings this version's minutes to the pool."""
+        return f"pledge:{self.id}:{self.version}"
+
+    @property
+    def posting_reason(self) -> str:
+        return self.note or "Promesse d'heures"
+
 
 @dataclass(frozen=True)
 class Promise:

@@ -90,6 +90,10 @@ class AccountKey:
             lot_id if kind in LOT_ACCOUNTS else None,
         )
 
+    def __hash__(self) -> int:
+        # Keys are hashed a dozen times a mission: numbers and a bare string at a third of the price of ids and an enum.
+        return hash((self.holder_id.int, self.lot_id.int if self.lot_id else 0, self.kind._value_))
+
     def missing_minutes(self, balance_minutes: int) -> int:
         """By how much a balance would break the bound of this account; at most 0 when it does not."""
         if self.kind is AccountKind.CARRIED:

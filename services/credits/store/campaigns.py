@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Row, Select, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from kernel.ids import new_id
+from kernel.ids import new_id, new_ids
 from kernel.work import Work
 from services.credits.domain.campaigns import (
     Campaign,
@@ -17,13 +17,14 @@ from services.credits.domain.campaigns import (
     CampaignState,
     ExpiryRule,
     Pledge,
-    Promise,
     Rules,
     Safeguards,
 )
 from services.credits.domain.errors import NotFound
 from services.credits.domain.grants import PanelSeat
-from services.credits.domain.ledger import Account, AccountKey, AccountKind
+from services.credits.domain.journal import Author
+from services.credits.store.calls import document_of, events_document
+from services.credits.store.ledger import named_errors
 from services.credits.tables import account, actor, campaign, entry, expiry_notice, member, panel, pledge, transfer
 
 
@@ -297,33 +298,35 @@ async def add_pledge(work: Work, *, campaign_id: UUID, ref: str, contributor_id:
     return added.first() is not None
 
 
-_OPEN_PROMISES = "SELECT * FROM open_promises($1, $2, $3, $4, $5, $6)"
+_POST_PROMISES = "SELECT * FROM post_promises($1, $2, $3)"
 
 
-async def add_pledges(work: Work, promises: Sequence[Promise]) -> tuple[dict[int, UUID], dict[AccountKey, Account]]:
-    """By place: the ids of those that were added, being new and in order; and their accounts, locked."""
-    ids = [new_id() for _ in promises]
-    rows = await work.driver.fetch(
-        _OPEN_PROMISES,
-        ids,
-        [promise.campaign_id for promise in promises],
-        [promise.ref for promise in promises],
-        [promise.contributor_id for promise in promises],
-        [promise.minutes for promise in promises],
-        [promise.note for promise in promises],
-    )
-    places = {pledge_id: place for place, pledge_id in enumerate(ids)}
-    added: dict[int, UUID] = {}
-    accounts: dict[AccountKey, Account] = {}
-    for row in rows:
-        place = places[row["pledge_id"]]
-        promise = promises[place]
-        added[place] = row["pledge_id"]
-        promised = AccountKey.of(AccountKind.PROMISED, campaign_id=promise.campaign_id, holder_id=promise.contributor_id)
-        pool = AccountKey.of(AccountKind.POOL, campaign_id=promise.campaign_id, holder_id=promise.contributor_id)
-        accounts[promised] = Account(row["promised_id"], row["promised_minutes"], row["promised_version"])
-        accounts[pool] = Account(row["pool_id"], row["pool_minutes"], row["pool_version"])
-    return added, accounts
+async def post_promises(work: Work, promised: Sequence[tuple[Pledge, Author]]) -> set[UUID]:
+    """Add new pledges of open campaigns, bring their minutes to the pools, and tell it by what was published, one event a
+    pledge; ids of those that were added, being new and in order. One call (migration 0010)."""
+    taken = work.take_outgoing()
+    rows = [
+        {
+            "transfer_id": transfer_id,
+            "id": pledge.id,
+            "campaign_id": pledge.campaign_id,
+            "ref": pledge.ref,
+            "contributor_id": pledge.contributor_id,
+            "minutes": pledge.minutes,
+            "note": pledge.note,
+            "who": author.who,
+            "why": pledge.posting_reason,
+            "effective_at": author.effective_at,
+            "key": pledge.posting_key,
+        }
+        for transfer_id, (pledge, author) in zip(new_ids(len(promised)), promised, strict=True)
+    ]
+    campaign_ids = list({pledge.campaign_id for pledge, _ in promised})
+    with named_errors():
+        entered = await work.driver.fetch(_POST_PROMISES, campaign_ids, document_of(rows), events_document(taken))
+    work.add_entered(taken, entered)
+    told = {row["event_id"] for row in entered}
+    return {pledge.id for (pledge, _), event in zip(promised, taken, strict=True) if event[0] in told}
 
 
 async def save_next_version(work: Work, found: Pledge, *, stated_minutes: int, note: str) -> Pledge:

@@ -1,6 +1,5 @@
 """Conventions: their versions and who accepted which, and the missions that have none yet."""
 
-from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -67,17 +66,6 @@ def _version_of(row: Row[Any], acceptances: list[Acceptance]) -> Version:
         drafted_at=row.drafted_at,
         acceptances=tuple(acceptances),
     )
-
-
-async def list_concluded(work: Work, mission_ids: Collection[UUID]) -> set[UUID]:
-    """Of these missions, those of which some version was accepted by all sides."""
-    query = (
-        select(convention_acceptance.c.mission_id)
-        .where(convention_acceptance.c.mission_id.in_(mission_ids))
-        .group_by(convention_acceptance.c.mission_id, convention_acceptance.c.version)
-        .having(func.count() == len(Side))
-    )
-    return set((await work.connection.execute(query)).scalars())
 
 
 async def find_mission_title(work: Work, mission_id: UUID) -> str | None:

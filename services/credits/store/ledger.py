@@ -14,7 +14,7 @@ import orjson
 from sqlalchemy import Row, Select, func, select
 
 from kernel.errors import MetisError
-from kernel.ids import new_id
+from kernel.ids import new_ids
 from kernel.work import Work
 from services.credits.domain.errors import (
     AlreadyReversed,
@@ -27,6 +27,7 @@ from services.credits.domain.errors import (
 from services.credits.domain.journal import Author, Journal
 from services.credits.domain.ledger import Account, AccountKey, AccountKind, Leg, Transfer, TransferKind
 from services.credits.domain.lots import Lot
+from services.credits.store.calls import document_of
 from services.credits.tables import account, actor, entry, transfer
 
 
@@ -64,15 +65,14 @@ async def post_all(work: Work, legs: Sequence[tuple[Leg, Author]]) -> list[Poste
     return [Posted(known[leg.key]["id"], False) if leg.key in known else Posted(next(written), True) for leg, _ in legs]
 
 
-async def post_journal(work: Work, journal: Journal) -> None:
-    """Write what a journal decided on its locked accounts; their keys follow from states that move forward only."""
-    await post_new(work, journal.legs, journal.accounts)
+async def number_journal(work: Work, journal: Journal) -> list[dict[str, object]]:
+    """What a journal decided on its locked accounts, as `post_transfers` writes it; accounts it had none of are opened.
 
-
-async def post_new(work: Work, legs: Sequence[tuple[Leg, Author]], accounts: Mapping[AccountKey, Account]) -> None:
-    """As `post_all`, of legs whose keys cannot have been used before, on accounts that are locked; others are opened."""
-    missing = {key for leg, _ in legs for key in (leg.source, leg.target) if key not in accounts}
-    await _write(work, legs, {**accounts, **await _open_accounts(work, missing)} if missing else accounts)
+    Its keys cannot have been used before: they follow from states that move forward only.
+    """
+    missing = {key for leg, _ in journal.legs for key in (leg.source, leg.target) if key not in journal.accounts}
+    accounts = {**journal.accounts, **await _open_accounts(work, missing)} if missing else journal.accounts
+    return _number(journal.legs, accounts)
 
 
 _KNOWN = "SELECT * FROM transfer WHERE idempotency_key = ANY($1)"
@@ -93,30 +93,35 @@ def _require_same(leg: Leg, known: Any, accounts: Mapping[AccountKey, Account]) 
         raise TransferKeyReused(f"The key {leg.key} wrote another transfer; take a new key for a new transfer.")
 
 
-_WRITE = f"SELECT write_transfers({', '.join(f'${number}' for number in range(1, 19))})"
-
-
 async def _write(work: Work, legs: Sequence[tuple[Leg, Author]], accounts: Mapping[AccountKey, Account]) -> list[UUID]:
     """Number the legs on their locked accounts, and write them. PostgreSQL computes the same again, and compares."""
     if not legs:
         return []
+    numbered = _number(legs, accounts)
+    with named_errors():
+        await work.driver.execute("SELECT post_transfers($1)", document_of(numbered))
+    return [one["id"] for one in numbered]
+
+
+def _number(legs: Sequence[tuple[Leg, Author]], accounts: Mapping[AccountKey, Account]) -> list[dict[str, Any]]:
+    """The rows of these transfers, with the version and balance of both accounts after each."""
     running = dict(accounts)
     rows = []
-    for leg, author in legs:
+    for id, (leg, author) in zip(new_ids(len(legs)), legs, strict=True):
         source = running[leg.source] = running[leg.source].moved(-leg.minutes)
         target = running[leg.target] = running[leg.target].moved(leg.minutes)
         if (missing := leg.source.missing_minutes(source.balance_minutes)) > 0:
             raise _not_enough(leg.source, missing)
         if (missing := leg.target.missing_minutes(target.balance_minutes)) > 0:
             raise _not_enough(leg.target, missing)
-        rows.append((
-            new_id(), leg.kind, leg.source.campaign_id, leg.minutes, author.who, leg.why, author.effective_at, leg.key,
-            leg.mission_id, leg.grant_id, leg.pledge_id, leg.reverses,
-            source.id, source.version, source.balance_minutes, target.id, target.version, target.balance_minutes,
-        ))  # fmt: skip
-    with _named_errors():
-        await work.driver.execute(_WRITE, *map(list, zip(*rows, strict=True)))
-    return [row[0] for row in rows]
+        rows.append({
+            "id": id, "kind": leg.kind, "campaign_id": leg.source.campaign_id, "minutes": leg.minutes, "who": author.who,
+            "why": leg.why, "effective_at": author.effective_at, "key": leg.key, "mission_id": leg.mission_id,
+            "grant_id": leg.grant_id, "pledge_id": leg.pledge_id, "reverses": leg.reverses,
+            "source": source.id, "from_version": source.version, "from_balance": source.balance_minutes,
+            "target": target.id, "to_version": target.version, "to_balance": target.balance_minutes,
+        })  # fmt: skip
+    return rows
 
 
 def _not_enough(key: AccountKey, missing_minutes: int) -> NotEnoughCredit:
@@ -142,8 +147,11 @@ async def lock_accounts(work: Work, wanted: Collection[tuple[UUID, AccountKind, 
 
 
 async def _fetch_accounts(work: Work, query: str, wanted: Sequence[tuple[object, ...]]) -> dict[AccountKey, Account]:
-    with _named_errors():
-        rows = await work.driver.fetch(query, *map(list, zip(*wanted, strict=True)))
+    with named_errors():
+        return accounts_of(await work.driver.fetch(query, *map(list, zip(*wanted, strict=True))))
+
+
+def accounts_of(rows: Iterable[Any]) -> dict[AccountKey, Account]:
     return {
         AccountKey(row["campaign_id"], AccountKind(row["kind"]), row["holder_id"], row["lot_id"]): Account(
             row["id"], row["balance_minutes"], row["version"]
@@ -167,7 +175,7 @@ async def lock_credit(work: Work, lots: Sequence[Lot]) -> list[tuple[Lot, int, i
 
 
 @contextmanager
-def _named_errors() -> Iterator[None]:
+def named_errors() -> Iterator[None]:
     """PostgreSQL's refusals by the names that callers know."""
     try:
         yield

@@ -1,16 +1,18 @@
-"""Everything behind a batch of missions, loaded and locked with a few set-based statements, and written back with as many.
+"""Everything behind a batch of missions, loaded and locked by one call, and written back by another (migration 0010).
 
 Locks are taken in one order everywhere: campaigns, missions (by id), accounts (migration 0004). The statements are
 constants on asyncpg itself: this is the ledger's busiest path, and building them costs more than running them.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
-from kernel.ids import new_id
+from kernel.ids import new_ids
 from kernel.work import Work
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.holds import Hold, HoldPart, HoldState, Refusal
@@ -18,52 +20,154 @@ from services.credits.domain.journal import Journal
 from services.credits.domain.ledger import AccountKind
 from services.credits.domain.lots import Lot
 from services.credits.store import ledger
+from services.credits.store.calls import document_of, events_document
 from services.credits.store.campaigns import campaign_of
 from services.credits.tables import campaign
 
-_ADD_HOLDS = """
-INSERT INTO hold (territory, mission_id, campaign_id, association_id, contributor_id, minutes, ends_on, state, changed_at)
-SELECT $1, asked.*, $8 FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::date[], $9::text[]) AS asked
-ORDER BY 2 ON CONFLICT DO NOTHING RETURNING mission_id
-"""
+_LOAD = "SELECT * FROM load_missions($1, $2, $3, $4, $5)"
+_SAVE = "SELECT * FROM save_missions($1, $2, $3, $4, $5, $6, $7)"
 _LOCK_HOLDS = "SELECT * FROM hold WHERE mission_id = ANY($1) ORDER BY mission_id FOR UPDATE"
 _LIST_PARTS = "SELECT * FROM hold_part WHERE mission_id = ANY($1) ORDER BY mission_id, number"
 _LIST_LOTS = """
 SELECT * FROM lot WHERE campaign_id = ANY($1) AND association_id = ANY($2)
 """
-_LIST_SEATS = """
-SELECT campaign_id, association_id FROM panel WHERE campaign_id = ANY($1) AND association_id = ANY($2)
-"""
 _SUM_COMMITTED = """
 SELECT campaign_id, contributor_id, sum(minutes - served_minutes)::bigint AS minutes FROM hold
 WHERE campaign_id = ANY($1) AND contributor_id = ANY($2) AND state = 'held' GROUP BY 1, 2
-"""
-_LIST_SETTLED = """
-SELECT mission_id, idempotency_key, minutes FROM transfer
-WHERE mission_id = ANY($1) AND kind = 'deliver'
-"""
-_LIST_REFUSALS = "SELECT * FROM refusal WHERE mission_id = ANY($1) AND subject = 'reservation'"
-_SAVE_HOLDS = """
-UPDATE hold SET state = saved.state, served_minutes = saved.served_minutes, changed_at = $4
-FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS saved(mission_id, state, served_minutes)
-WHERE hold.mission_id = saved.mission_id
-"""
-_SAVE_PARTS = """
-INSERT INTO hold_part (territory, mission_id, number, lot_id, minutes, served_minutes, released_minutes)
-SELECT $1, * FROM unnest($2::uuid[], $3::smallint[], $4::uuid[], $5::bigint[], $6::bigint[], $7::bigint[])
-ON CONFLICT (territory, mission_id, number)
-DO UPDATE SET served_minutes = excluded.served_minutes, released_minutes = excluded.released_minutes
-"""
-_ADD_REFUSALS = """
-INSERT INTO refusal (territory, id, campaign_id, subject, mission_id, association_id, contributor_id, code, reason,
-  asked_minutes, missing_minutes, asked_by, recorded_at)
-SELECT $1, refused.*, $2 FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::uuid[], $7::uuid[], $8::uuid[], $9::text[],
-  $10::text[], $11::bigint[], $12::bigint[], $13::text[]) AS refused
 """
 
 # Of the association and of the contributor; what a mission may move in any of its steps.
 _ASSOCIATION_ACCOUNTS = (AccountKind.CREDIT, AccountKind.HELD, AccountKind.SERVED, AccountKind.CARRIED)
 _CONTRIBUTOR_ACCOUNTS = (AccountKind.PROMISED, AccountKind.DELIVERED)
+
+Pair = tuple[UUID, UUID]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What missions are decided on, all of it locked or read under these locks."""
+
+    journal: Journal
+    holds: dict[UUID, Hold]  # of missions that were here before
+    seats: set[Pair]  # campaign and association, of associations whose missions are new
+    committed: dict[Pair, int]  # by campaign and contributor: what is set aside for missions that it will serve
+    settled: dict[str, int]  # minutes by the key under which they were delivered
+    refusals: dict[UUID, Refusal]  # why reservations were refused
+    concluded: set[UUID]  # missions whose convention was accepted by all sides
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refusal to be kept: what it was about, the minutes asked for, and who asked."""
+
+    refusal: Refusal
+    subject: str
+    hold: Hold
+    minutes: int
+    who: str
+
+
+async def load(work: Work, campaign_ids: Collection[UUID], firsts: Mapping[UUID, Hold | None]) -> Loaded:
+    """All that is known of these missions. `firsts`: the hold that a mission begins with if it is new here, or None if what
+    was asked is no beginning. Until the transaction ends nobody else decides about them, new or not."""
+    row: Any = await work.driver.fetchrow(
+        _LOAD,
+        list(campaign_ids),
+        list(firsts),
+        [hold and hold.campaign_id for hold in firsts.values()],
+        [hold and hold.association_id for hold in firsts.values()],
+        [hold and hold.contributor_id for hold in firsts.values()],
+    )
+    campaigns = {one["id"]: campaign_of(cast("Row[Any]", SimpleNamespace(**one))) for one in row["campaigns"] or ()}
+    lots = {one["id"]: lot_of(one) for one in row["lots"] or ()}
+    accounts = ledger.accounts_of(row["accounts"] or ())
+    pairs = zip(row["committed_campaigns"] or (), row["committed_contributors"] or (), strict=True)
+    return Loaded(
+        Journal(work.now, campaigns, lots, accounts),
+        _holds_of(row["holds"] or (), row["parts"] or ()),
+        {(one["campaign_id"], one["association_id"]) for one in row["seats"] or ()},
+        dict(zip(pairs, row["committed_minutes"] or (), strict=True)),
+        dict(zip(row["settled_keys"] or (), row["settled_minutes"] or (), strict=True)),
+        {one["mission_id"]: Refusal(one["code"], one["reason"], one["missing_minutes"]) for one in row["refusals"] or ()},
+        set(row["concluded"] or ()),
+    )
+
+
+def _holds_of(rows: Iterable[Any], parts: Iterable[Any]) -> dict[UUID, Hold]:
+    """Holds with their parts, which come in their order."""
+    found: dict[UUID, list[HoldPart]] = {}
+    for one in parts:
+        part = HoldPart(one["number"], one["lot_id"], one["minutes"], one["served_minutes"], one["released_minutes"])
+        found.setdefault(one["mission_id"], []).append(part)
+    return {row["mission_id"]: hold_of(row, found.get(row["mission_id"], ())) for row in rows}
+
+
+async def save(
+    work: Work,
+    *,
+    journal: Journal | None = None,
+    new: Sequence[Hold] = (),
+    changed: Sequence[Hold] = (),
+    refused: Sequence[Refused] = (),
+) -> None:
+    """Write what was decided: the journal's transfers, holds that are new here, holds as they are now, refusals, and what was
+    published about it."""
+    transfers = await ledger.number_journal(work, journal) if journal else []
+    documents = [
+        [_columns_of(hold) for hold in new],
+        [_columns_of(hold) for hold in changed],
+        [_part_columns_of(hold, part) for hold in (*new, *changed) for part in hold.parts],
+        _refusal_columns_of(refused),
+        transfers,
+    ]
+    if any(documents):
+        taken = work.take_outgoing()
+        with ledger.named_errors():
+            entered = await work.driver.fetch(_SAVE, work.now, *map(document_of, documents), events_document(taken))
+        work.add_entered(taken, entered)
+
+
+def _columns_of(hold: Hold) -> dict[str, object]:
+    return {
+        "mission_id": hold.mission_id,
+        "campaign_id": hold.campaign_id,
+        "association_id": hold.association_id,
+        "contributor_id": hold.contributor_id,
+        "minutes": hold.minutes,
+        "served_minutes": hold.served_minutes,
+        "ends_on": hold.ends_on,
+        "state": hold.state,
+    }
+
+
+def _part_columns_of(hold: Hold, part: HoldPart) -> dict[str, object]:
+    return {
+        "mission_id": hold.mission_id,
+        "number": part.number,
+        "lot_id": part.lot_id,
+        "minutes": part.minutes,
+        "served_minutes": part.served_minutes,
+        "released_minutes": part.released_minutes,
+    }
+
+
+def _refusal_columns_of(refused: Sequence[Refused]) -> list[dict[str, object]]:
+    return [
+        {
+            "id": id,
+            "campaign_id": one.hold.campaign_id,
+            "subject": one.subject,
+            "mission_id": one.hold.mission_id,
+            "association_id": one.hold.association_id,
+            "contributor_id": one.hold.contributor_id,
+            "code": one.refusal.code,
+            "reason": one.refusal.reason,
+            "asked_minutes": one.minutes,
+            "missing_minutes": one.refusal.missing_minutes,
+            "asked_by": one.who,
+        }
+        for id, one in zip(new_ids(len(refused)), refused, strict=True)
+    ]
 
 
 async def use_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Campaign]:
@@ -72,34 +176,11 @@ async def use_campaigns(work: Work, ids: Collection[UUID]) -> dict[UUID, Campaig
     return {row.id: campaign_of(row) for row in await work.connection.execute(query)}
 
 
-async def add_holds(work: Work, holds: Sequence[Hold]) -> set[UUID]:
-    """The missions that are new here. Of the others something was decided before (waits for who decides now)."""
-    if not holds:
-        return set()
-    rows = await work.driver.fetch(
-        _ADD_HOLDS,
-        work.territory,
-        [hold.mission_id for hold in holds],
-        [hold.campaign_id for hold in holds],
-        [hold.association_id for hold in holds],
-        [hold.contributor_id for hold in holds],
-        [hold.minutes for hold in holds],
-        [hold.ends_on for hold in holds],
-        work.now,
-        [hold.state for hold in holds],
-    )
-    return {row["mission_id"] for row in rows}
-
-
 async def lock_holds(work: Work, mission_ids: Collection[UUID]) -> dict[UUID, Hold]:
     if not mission_ids:
         return {}
     rows = await work.driver.fetch(_LOCK_HOLDS, list(mission_ids))
-    parts: dict[UUID, list[HoldPart]] = {row["mission_id"]: [] for row in rows}
-    for row in await work.driver.fetch(_LIST_PARTS, list(parts)):
-        part = HoldPart(row["number"], row["lot_id"], row["minutes"], row["served_minutes"], row["released_minutes"])
-        parts[row["mission_id"]].append(part)
-    return {row["mission_id"]: hold_of(row, parts[row["mission_id"]]) for row in rows}
+    return _holds_of(rows, await work.driver.fetch(_LIST_PARTS, [row["mission_id"] for row in rows]))
 
 
 def hold_of(row: Any, parts: Iterable[HoldPart] = ()) -> Hold:
@@ -140,71 +221,7 @@ def lot_of(row: Any) -> Lot:
     )
 
 
-async def list_seats(work: Work, holds: Sequence[Hold]) -> set[tuple[UUID, UUID]]:
-    """Which of these are on their campaign's panel: campaign and association."""
-    rows = await work.driver.fetch(_LIST_SEATS, [hold.campaign_id for hold in holds], [hold.association_id for hold in holds])
-    return {(row["campaign_id"], row["association_id"]) for row in rows}
-
-
-async def sum_committed_minutes(work: Work, pairs: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], int]:
+async def sum_committed_minutes(work: Work, pairs: Collection[Pair]) -> dict[Pair, int]:
     """By campaign and contributor: what is set aside for missions that it will serve. Exact under the lock of its promise."""
     rows = await work.driver.fetch(_SUM_COMMITTED, *map(list, zip(*pairs, strict=True))) if pairs else []
     return {(row["campaign_id"], row["contributor_id"]): row["minutes"] for row in rows}
-
-
-async def list_settled(work: Work, mission_ids: Collection[UUID]) -> dict[str, int]:
-    """Minutes by the key under which they were delivered."""
-    rows = await work.driver.fetch(_LIST_SETTLED, list(mission_ids))
-    return {row["idempotency_key"]: row["minutes"] for row in rows}
-
-
-async def list_refusals(work: Work, mission_ids: Sequence[UUID]) -> dict[UUID, Refusal]:
-    """Why these reservations were refused."""
-    rows = await work.driver.fetch(_LIST_REFUSALS, mission_ids)
-    return {row["mission_id"]: Refusal(row["code"], row["reason"], row["missing_minutes"]) for row in rows}
-
-
-async def save_holds(work: Work, holds: Sequence[Hold]) -> None:
-    if not holds:
-        return
-    await work.driver.execute(
-        _SAVE_HOLDS,
-        [hold.mission_id for hold in holds],
-        [hold.state for hold in holds],
-        [hold.served_minutes for hold in holds],
-        work.now,
-    )
-    parts = [(hold.mission_id, part) for hold in holds for part in hold.parts]
-    if parts:
-        await work.driver.execute(
-            _SAVE_PARTS,
-            work.territory,
-            [mission_id for mission_id, _ in parts],
-            [part.number for _, part in parts],
-            [part.lot_id for _, part in parts],
-            [part.minutes for _, part in parts],
-            [part.served_minutes for _, part in parts],
-            [part.released_minutes for _, part in parts],
-        )
-
-
-async def add_refusals(work: Work, refused: Sequence[tuple[Refusal, str, Hold, int, str]]) -> None:
-    """Each with its subject, what it was about, the minutes asked for and who asked."""
-    if not refused:
-        return
-    await work.driver.execute(
-        _ADD_REFUSALS,
-        work.territory,
-        work.now,
-        [new_id() for _ in refused],
-        [hold.campaign_id for _, _, hold, _, _ in refused],
-        [subject for _, subject, _, _, _ in refused],
-        [hold.mission_id for _, _, hold, _, _ in refused],
-        [hold.association_id for _, _, hold, _, _ in refused],
-        [hold.contributor_id for _, _, hold, _, _ in refused],
-        [refusal.code for refusal, _, _, _, _ in refused],
-        [refusal.reason for refusal, _, _, _, _ in refused],
-        [minutes for _, _, _, minutes, _ in refused],
-        [refusal.missing_minutes for refusal, _, _, _, _ in refused],
-        [who for _, _, _, _, who in refused],
-    )

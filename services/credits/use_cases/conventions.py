@@ -137,14 +137,11 @@ def _require_side(work: Work, hold: Hold, side: Side) -> None:
     require_speaker(work.caller, holder_id, deed=f"the {side} accepts for the {side}")
 
 
-async def find_settlement_obstacles(
-    work: Work, holds: Collection[Hold], campaigns: Mapping[UUID, Campaign]
+def find_settlement_obstacles(
+    holds: Collection[Hold], campaigns: Mapping[UUID, Campaign], concluded: Collection[UUID]
 ) -> dict[UUID, Refusal]:
     """Of these missions, locked, those of which no minute may be settled: their campaign wants a convention first, and there
-    is none. A campaign that does not ask for conventions costs nothing here."""
+    is none."""
     asking = {campaign.id for campaign in campaigns.values() if campaign.facts.rules.conventions_required}
     asked = [hold.mission_id for hold in holds if hold.campaign_id in asking]
-    if not asked:
-        return {}
-    concluded = await store.list_concluded(work, asked)
     return {mission_id: refuse_without_convention() for mission_id in asked if mission_id not in concluded}

@@ -123,7 +123,7 @@ class _Desk:
     refusals: dict[UUID, Refusal]
     obstacles: dict[UUID, Refusal]  # missions of which no minute may be settled yet
     changed: dict[UUID, Hold] = field(default_factory=dict)
-    refused: list[tuple[Refusal, str, Hold, int, str]] = field(default_factory=list)
+    refused: list[store.Refused] = field(default_factory=list)
 
     def save(self, hold: Hold) -> Hold:
         """As it stands from now on; what its contributor is counted on for moves with it."""
@@ -135,7 +135,7 @@ class _Desk:
         return hold
 
     def refuse(self, work: Work, refusal: Refusal, hold: Hold, *, subject: str, minutes: int) -> Answer:
-        self.refused.append((refusal, subject, hold, minutes, ledger.author_of(work).who))
+        self.refused.append(store.Refused(refusal, subject, hold, minutes, ledger.author_of(work).who))
         return Answer(hold, refusal)
 
 
@@ -148,33 +148,28 @@ async def decide_missions(work: Work, asked: Sequence[tuple[Work, Command]]) -> 
 
 
 async def _save(work: Work, desk: _Desk) -> None:
-    await ledger.post_journal(work, desk.journal)
-    await store.save_holds(work, list(desk.changed.values()))
-    await store.add_refusals(work, desk.refused)
+    new = [desk.holds[mission_id] for mission_id in desk.new]
+    changed = [hold for mission_id, hold in desk.changed.items() if mission_id not in desk.new]
+    await store.save(work, journal=desk.journal, new=new, changed=changed, refused=desk.refused)
 
 
 async def _open_desk(work: Work, commands: Sequence[Command]) -> _Desk:
-    found = await store.use_campaigns(work, {command.campaign_id for command in commands})
-    first: dict[UUID, Hold] = {}
+    firsts: dict[UUID, Hold | None] = {}
     for command in commands:
-        if (hold := _first_hold(command)) is not None:
-            first.setdefault(command.mission_id, hold)
-    new = await store.add_holds(work, list(first.values()))
-    holds = {mission_id: first[mission_id] for mission_id in new}
-    holds |= await store.lock_holds(work, {command.mission_id for command in commands} - new)
-    journal = await store.open_journal(work, list(holds.values()), found)
-    reserving = [
-        holds[command.mission_id] for command in commands if isinstance(command, Reservation) and command.mission_id in new
-    ]
-    seats = await store.list_seats(work, reserving) if reserving else set()
-    pairs = {(hold.campaign_id, hold.contributor_id) for hold in reserving if hold.contributor_id is not None}
-    committed = await store.sum_committed_minutes(work, pairs)
-    settling = [command.mission_id for command in commands if isinstance(command, Settlement) and command.mission_id in holds]
-    settled = await store.list_settled(work, settling) if settling else {}
-    refused = [hold.mission_id for hold in holds.values() if hold.state is HoldState.REFUSED]
-    refusals = await store.list_refusals(work, refused) if refused else {}
-    obstacles = await find_settlement_obstacles(work, [holds[mission_id] for mission_id in settling], found)
-    return _Desk(journal, holds, new, seats, committed, settled, refusals, obstacles)
+        firsts[command.mission_id] = firsts.get(command.mission_id) or _first_hold(command)
+    loaded = await store.load(work, {command.campaign_id for command in commands}, firsts)
+    new = {mission_id: hold for mission_id, hold in firsts.items() if hold and mission_id not in loaded.holds}
+    holds = new | loaded.holds
+    return _Desk(
+        loaded.journal,
+        holds,
+        set(new),
+        loaded.seats,
+        loaded.committed,
+        loaded.settled,
+        loaded.refusals,
+        find_settlement_obstacles(holds.values(), loaded.journal.campaigns, loaded.concluded),
+    )
 
 
 def _first_hold(command: Command) -> Hold | None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from kernel.auth import Caller, Role
 from kernel.events.credits import HoursPledged, PledgeWithdrawn
+from kernel.ids import new_ids
 from kernel.work import Work
 from services.credits.domain.campaigns import Outcome, Pledge, Promise
 from services.credits.domain.errors import Forbidden, MetisError, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
@@ -67,18 +68,20 @@ async def decide_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> 
         ((view, promise),) = asked
         return [await _pledge_alone(view, promise)]
     mine = [number for number, (view, promise) in enumerate(asked) if may_contribute(view.caller, promise.contributor_id)]
-    added, accounts = await store.add_pledges(work, [asked[number][1] for number in mine])
+    pledges = [
+        Pledge(id, promise.campaign_id, promise.ref, promise.contributor_id, promise.minutes, promise.note, 1, promise.minutes)
+        for id, (_, promise) in zip(new_ids(len(mine)), (asked[number] for number in mine), strict=True)
+    ]
     answers: list[Promised | MetisError | Alone] = [Alone()] * len(asked)
-    legs = []
-    for place, pledge_id in added.items():
-        view, promise = asked[mine[place]]
-        pledge = Pledge(
-            pledge_id, promise.campaign_id, promise.ref, promise.contributor_id, promise.minutes, promise.note, 1, promise.minutes
-        )
-        legs.append((_pledge_leg(pledge, minutes=promise.minutes), ledger.author_of(view)))
-        _tell_pledged(view, pledge, minutes=promise.minutes)
-        answers[mine[place]] = (pledge, Outcome.CREATED)
-    await ledger.post_new(work, legs, accounts)
+    if not mine:
+        return answers
+    for number, pledge in zip(mine, pledges, strict=True):  # told before it is known: events of pledges not added are dropped
+        _tell_pledged(asked[number][0], pledge, minutes=pledge.minutes)
+    authors = [ledger.author_of(asked[number][0]) for number in mine]
+    added = await store.post_promises(work, list(zip(pledges, authors, strict=True)))
+    for number, pledge in zip(mine, pledges, strict=True):
+        if pledge.id in added:
+            answers[number] = (pledge, Outcome.CREATED)
     return answers
 
 
@@ -116,8 +119,8 @@ def _pledge_leg(pledge: Pledge, *, minutes: int) -> Leg:
         campaign_id=pledge.campaign_id,
         holder_id=pledge.contributor_id,
         minutes=minutes,
-        key=f"pledge:{pledge.id}:{pledge.version}",
-        why=pledge.note or "Promesse d'heures",
+        key=pledge.posting_key,
+        why=pledge.posting_reason,
         pledge_id=pledge.id,
     )
 

@@ -14,7 +14,7 @@ from kernel.work import Work
 from services.credits.domain.errors import AlreadyReversed, BadInput, NotReversible
 from services.credits.domain.holds import Hold, HoldState
 from services.credits.domain.journal import Journal, expire_late
-from services.credits.domain.ledger import Leg, Transfer, TransferKind, make_leg, make_reversal_leg
+from services.credits.domain.ledger import CAMPAIGN_ACCOUNTS, Leg, Transfer, TransferKind, make_leg, make_reversal_leg
 from services.credits.store import campaigns, missions
 from services.credits.store import ledger as store
 from services.credits.use_cases import telling
@@ -69,7 +69,7 @@ async def _reverse_in_mission(work: Work, found: Transfer, *, reason: str, minut
         changed = await _reverse_reservation(work, journal, hold, reason=reason, minutes=minutes)
     else:
         changed = await _reverse_settlement(work, journal, hold, found.id, reason=reason, minutes=minutes)
-    await missions.save_holds(work, [changed])
+    await missions.save(work, changed=[changed])
     telling.tell_expired(work, journal)
 
 
@@ -185,6 +185,19 @@ async def _post_reversals(
         if not written.is_new:
             raise AlreadyReversed(f"It was reversed by transfer {written.transfer_id} at the same moment; read it again.")
         work.publish(
-            TransferReversed(transfer_id=transfer.id, reversal_id=written.transfer_id, minutes=minutes, reason=reason),
+            TransferReversed(
+                transfer_id=transfer.id,
+                reversal_id=written.transfer_id,
+                minutes=minutes,
+                reason=reason,
+                kind=transfer.kind,
+                campaign_id=transfer.campaign_id,
+                holder_id=_holder_of(transfer),
+            ),
             subject=transfer.id,
         )
+
+
+def _holder_of(transfer: Transfer) -> UUID:
+    """Whose minutes they are: of the two accounts the one that is not the campaign's own."""
+    return (transfer.target if transfer.source.kind in CAMPAIGN_ACCOUNTS else transfer.source).holder_id

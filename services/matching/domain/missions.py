@@ -1,8 +1,10 @@
 """One need served by one offer: who must say yes, and the minutes that were worked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from kernel.errors import BadInput
@@ -15,6 +17,19 @@ class Side(StrEnum):
     ASSOCIATION = "association"
     VOLUNTEER = "volunteer"
     COMPANY = "company"
+
+
+class Criterion(StrEnum):
+    """What spoke for a yes or a no, as the person who said it names it. Counted beside the weights; it changes none."""
+
+    SKILLS = "skills"
+    DISTANCE = "distance"
+    DATES = "dates"
+    MINUTES = "minutes"
+    LANGUAGE = "language"
+    SETTING = "setting"
+    PERSON = "person"
+    OTHER = "other"
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,8 @@ class Mission:
     """One need served by one offer. `worked_minutes` is the sum of the timesheets that stand.
 
     `weights_version`: of the territory's weights that the score was made with, 0 the software's defaults; none for missions
-    that were proposed before weights had versions.
+    that were proposed before weights had versions. `explanation`: what the score was made of, as it was when it was proposed
+    (engine/explaining/freezing.py); none for missions of before that was kept.
     """
 
     id: UUID
@@ -57,6 +73,7 @@ class Mission:
     agreed_at: datetime | None = None
     version: int = 1
     weights_version: int | None = 0
+    explanation: Mapping[str, Any] | None = None
 
     @property
     def sides(self) -> frozenset[Side]:

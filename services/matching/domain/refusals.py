@@ -49,3 +49,27 @@ class AgreedMinutesExceeded(Refused):
 
 class NothingWorked(Refused):
     code, title = "nothing-worked", "No minutes were entered"
+
+
+class RoundUnderWay(Refused):
+    code, title = "round-under-way", "A round of this campaign is being computed"
+
+
+class RoundIsOver(Refused):
+    code, title = "round-released", "This round was released already"
+
+
+class RoundIsAView(Refused):
+    code, title = "round-is-a-view", "This round only shows what could be served"
+
+
+class PinNotComputed(Refused):
+    code, title = "pin-not-computed", "A pair was pinned after the round was computed"
+
+
+class TooManyAtOnce(Refused):
+    code, title = "too-many-at-once", "Too many open needs to be proposed at once"
+
+
+class SkillWordTaken(Refused):
+    code, title = "skill-word-taken", "These words name a skill already"

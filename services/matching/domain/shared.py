@@ -1,7 +1,7 @@
 """Values that needs, offers and missions share, and what matching knows of its neighbours."""
 
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -16,14 +16,31 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
 
 
+class SkillSource(StrEnum):
+    """How a skill came to be confirmed: from a suggestion, in a person's own words, or out of the town's files."""
+
+    SUGGESTED = "suggested"
+    TYPED = "typed"
+    IMPORTED = "imported"
+
+
 @dataclass(frozen=True)
 class Skill:
-    """A skill in people's own words; level 1 (knows), 2 (practises), 3 (masters). `code`: of the skills referential; without
-    one it is free text, and matches by its words."""
+    """A skill in people's own words; level 1 (knows), 2 (practises), 3 (masters). `code`: of the skills referential, or of the
+    territory's own skills; without one it is free text, and matches by its words.
+
+    Written is confirmed: a suggestion that nobody took up stands nowhere. `confirmed_by` (a member, an actor or a client) and
+    the rest say how; none for what was written before confirmations were kept. `evidence`: words of the text that led to it.
+    None of this makes two skills different.
+    """
 
     label: str
     level: int = 1
     code: str | None = None
+    source: SkillSource | None = field(default=None, compare=False)
+    evidence: tuple[str, ...] = field(default=(), compare=False)
+    confirmed_by: str | None = field(default=None, compare=False)
+    confirmed_at: datetime | None = field(default=None, compare=False)
 
 
 class Setting(StrEnum):
@@ -46,6 +63,17 @@ class Campaign:
     id: UUID
     title: str
     is_open: bool
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A body of the registry as it told of it last. `name`: none where that was before names were kept."""
+
+    version: int
+    kind: str
+    archived: bool
+    name: str | None = None
+    fields_of_action: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

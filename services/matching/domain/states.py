@@ -1,6 +1,6 @@
-"""The states of needs, offers and missions, and every step between them.
+"""The states of needs, offers, missions, allocation rounds, and a territory's own words and skills, and every step between them.
 
-The three tables below are the whole life of each (DOMAIN.md, "States"): a deed that a table does not hold for a
+The tables below are the whole life of each (DOMAIN.md, "States"): a deed that a table does not hold for a
 state is refused, and nothing but `take_step` changes a state. Each step is kept as a row of history with from, to,
 when, who and reason.
 """
@@ -46,8 +46,24 @@ class MissionState(StrEnum):
     DISPUTED = "disputed"
 
 
+class RoundState(StrEnum):
+    ASKED = "asked"
+    COMPUTING = "computing"
+    COMPUTED = "computed"  # to be looked at; nothing is sent
+    RELEASED = "released"  # its missions are proposed
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class OwnState(StrEnum):
+    """Of a word or a skill that a territory has added to the referential."""
+
+    IN_FORCE = "in_force"
+    WITHDRAWN = "withdrawn"
+
+
 class Deed(StrEnum):
-    """What somebody does to a need, an offer or a mission."""
+    """What somebody does to a need, an offer, a mission, a round, or a territory's own word or skill."""
 
     CREATE = "create"
     # a need
@@ -75,9 +91,23 @@ class Deed(StrEnum):
     REFUSE_SETTLEMENT = "refuse_settlement"
     CLOSE = "close"
     CANCEL = "cancel"
+    # a territory's own skill
+    EDIT = "edit"
+    # a round
+    COMPUTE = "compute"
+    FINISH = "finish"
+    COMPUTE_AGAIN = "compute_again"  # what computed it died
+    RELEASE = "release"
+    STOP = "stop"
+    FAIL = "fail"
+    PIN = "pin"
+    EXCLUDE = "exclude"
+    UNCHOOSE = "unchoose"
 
 
-S = TypeVar("S", NeedState, OfferState, MissionState)
+TAKES_CHOICES = (RoundState.ASKED, RoundState.COMPUTED, RoundState.STOPPED, RoundState.FAILED)
+
+S = TypeVar("S", NeedState, OfferState, MissionState, RoundState, OwnState)
 Moves = Mapping[tuple[S, Deed], S]
 
 NEED_MOVES: Moves[NeedState] = {
@@ -128,11 +158,30 @@ MISSION_MOVES: Moves[MissionState] = {
     (MissionState.DISPUTED, Deed.CANCEL): MissionState.CANCELLED,
 }
 
-# A no, an end before its time, and every step back: each says why, and who.
+ROUND_MOVES: Moves[RoundState] = {
+    (RoundState.ASKED, Deed.COMPUTE): RoundState.COMPUTING,
+    (RoundState.COMPUTING, Deed.FINISH): RoundState.COMPUTED,
+    (RoundState.COMPUTING, Deed.COMPUTE_AGAIN): RoundState.ASKED,
+    (RoundState.COMPUTED, Deed.RELEASE): RoundState.RELEASED,
+    (RoundState.ASKED, Deed.STOP): RoundState.STOPPED,
+    (RoundState.COMPUTING, Deed.STOP): RoundState.STOPPED,
+    (RoundState.COMPUTING, Deed.FAIL): RoundState.FAILED,
+    # Pairs that a person pins or excludes: for the round that waits, or for the next one that is based on it.
+    **{(state, deed): state for state in TAKES_CHOICES for deed in (Deed.PIN, Deed.EXCLUDE, Deed.UNCHOOSE)},
+}
+
+# A word is only added and withdrawn; a skill may be edited in between.
+OWN_MOVES: Moves[OwnState] = {
+    (OwnState.IN_FORCE, Deed.EDIT): OwnState.IN_FORCE,
+    (OwnState.IN_FORCE, Deed.WITHDRAW): OwnState.WITHDRAWN,
+}
+
+# A no, an end before its time, every step back, and every change to the words that decide what matches: each says why, and who.
 REASONED = frozenset(
     {
         Deed.REOPEN, Deed.WITHDRAW, Deed.EXPIRE, Deed.DECLINE, Deed.REFUSE, Deed.CANCEL, Deed.DISPUTE,
-        Deed.REFUSE_SETTLEMENT, Deed.REPORT_AGAIN, Deed.VALIDATE_DISPUTED,
+        Deed.REFUSE_SETTLEMENT, Deed.REPORT_AGAIN, Deed.VALIDATE_DISPUTED, Deed.EDIT,
+        Deed.COMPUTE_AGAIN, Deed.STOP, Deed.FAIL, Deed.PIN, Deed.EXCLUDE, Deed.UNCHOOSE,
     }
 )  # fmt: skip
 

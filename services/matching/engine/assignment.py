@@ -18,7 +18,7 @@ from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.sentences import count
 from services.matching.engine.surroundings import Surroundings
 
-_WHY_NOT = {
+WHY_NOT = {
     ObstacleKind.SKILLS: "aucune compétence commune",
     ObstacleKind.DATES: "aucun jour commun à venir",
     ObstacleKind.WEEK: "aucun moment de la semaine en commun",
@@ -170,5 +170,5 @@ def explain(fits: Sequence[Fit], *, offers: int) -> tuple[str, ...]:
     reasons[ObstacleKind.SKILLS] += offers - len(fits)
     for kind, number_of_offers in sorted(reasons.items(), key=lambda item: (item[0] is ObstacleKind.SKILLS, -item[1])):
         if number_of_offers:
-            sentences.append(f"{count(number_of_offers, 'offre')} : {_WHY_NOT[kind]}")
+            sentences.append(f"{count(number_of_offers, 'offre')} : {WHY_NOT[kind]}")
     return tuple(sentences)

@@ -10,6 +10,7 @@ from services.matching.domain.week import days_mask, week_mask
 from services.matching.engine.comparison import SkillComparison, compare_skills
 from services.matching.engine.gates import ObstacleKind, list_obstacles
 from services.matching.engine.places import Place, judge_place
+from services.matching.engine.referential import Referential
 from services.matching.engine.score import Measures, score_parts
 from services.matching.engine.surroundings import Surroundings
 from services.matching.engine.weights import Weights
@@ -35,6 +36,7 @@ class Fit:
     measures: Measures
     weights: Weights
     weights_version: int
+    referential: Referential
     obstacles: tuple[ObstacleKind, ...]
 
     @property
@@ -93,5 +95,16 @@ def assess(need: Need, candidate: Candidate, surroundings: Surroundings) -> Fit:
         need, candidate, surroundings, skills=skills, place=place, common_days=common_days, common_week=common_week
     )
     return Fit(
-        need, candidate, skills, place, first, last, common_week, measures, weights, surroundings.weights_version, obstacles
+        need,
+        candidate,
+        skills,
+        place,
+        first,
+        last,
+        common_week,
+        measures,
+        weights,
+        surroundings.weights_version,
+        surroundings.referential,
+        obstacles,
     )

@@ -12,7 +12,15 @@ from kernel.work import Work
 from services.matching.domain.missions import Mission
 from services.matching.domain.states import MissionState
 from services.matching.routes.shared import set_etag
-from services.matching.schemas.missions import MissionDetail, MissionOut, TimesheetBody, TimesheetOut, mission_values
+from services.matching.schemas.missions import (
+    AnswerBody,
+    DeclineBody,
+    MissionDetail,
+    MissionOut,
+    TimesheetBody,
+    TimesheetOut,
+    mission_values,
+)
 from services.matching.schemas.shared import OptionalReasonBody, ReasonBody, history_values
 from services.matching.store.history import list_steps
 from services.matching.store.missions import (
@@ -69,21 +77,24 @@ async def read_mission(work: InWork, mission_id: UUID, response: Response) -> Mi
 
 
 @router.post("/missions/{mission_id}/acceptance", **allow("matching:write", Role.ASSOCIATION, Role.VOLUNTEER))
-async def accept_mission(work: InWork, mission_id: UUID, response: Response) -> MissionOut:
-    """Accept a proposed mission, as its association or its volunteer."""
-    return await _answer(work, response, await use_cases.accept_mission(work, mission_id))
+async def accept_mission(work: InWork, mission_id: UUID, response: Response, body: AnswerBody | None = None) -> MissionOut:
+    """Accept a proposed mission, as its association or its volunteer; perhaps with what spoke for it most."""
+    accepted = await use_cases.accept_mission(work, mission_id, criterion=body.criterion if body else None)
+    return await _answer(work, response, accepted)
 
 
 @router.post("/missions/{mission_id}/approval", **allow("matching:write", Role.COMPANY))
-async def approve_mission(work: InWork, mission_id: UUID, response: Response) -> MissionOut:
+async def approve_mission(work: InWork, mission_id: UUID, response: Response, body: AnswerBody | None = None) -> MissionOut:
     """Approve an employee's professional mission, as the company."""
-    return await _answer(work, response, await use_cases.approve_mission(work, mission_id))
+    approved = await use_cases.approve_mission(work, mission_id, criterion=body.criterion if body else None)
+    return await _answer(work, response, approved)
 
 
 @router.post("/missions/{mission_id}/decline", **allow("matching:write", *SIDES))
-async def decline_mission(work: InWork, mission_id: UUID, body: ReasonBody, response: Response) -> MissionOut:
-    """Decline a proposed mission, with the reason."""
-    return await _answer(work, response, await use_cases.decline_mission(work, mission_id, body.reason))
+async def decline_mission(work: InWork, mission_id: UUID, body: DeclineBody, response: Response) -> MissionOut:
+    """Decline a proposed mission, with the reason, and perhaps what spoke against it most."""
+    declined = await use_cases.decline_mission(work, mission_id, body.reason, criterion=body.criterion)
+    return await _answer(work, response, declined)
 
 
 @router.post("/missions/{mission_id}/cancellation", **allow("matching:write", *SIDES, *TOWN))

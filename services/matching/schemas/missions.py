@@ -7,11 +7,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from services.matching.domain.missions import Mission, Side, Timesheet
+from services.matching.domain.missions import Criterion, Mission, Side, Timesheet
 from services.matching.domain.states import MissionState
 from services.matching.engine.weights import Weights
 from services.matching.schemas.proposals import ExplanationOut, ScorePartOut, explain, list_parts
-from services.matching.schemas.shared import Body, Day, HistoryOut, Sentence
+from services.matching.schemas.shared import Body, Day, HistoryOut, ReasonBody, Sentence
 
 
 class MissionOut(BaseModel):
@@ -59,6 +59,14 @@ def mission_values(mission: Mission, weights: Weights | None) -> dict[str, Any]:
         "reasons": list(mission.reasons),
         "explanation": explain(weights),
     }
+
+
+class AnswerBody(Body):
+    criterion: Criterion | None = Field(None, description="What spoke for it most; counted beside the weights.")
+
+
+class DeclineBody(ReasonBody):
+    criterion: Criterion | None = Field(None, description="What spoke against it most; counted beside the weights.")
 
 
 class TimesheetBody(Body):

@@ -116,6 +116,8 @@ class NeedDetail(NeedOut):
 def need_values(need: Need, *, full: bool) -> dict[str, Any]:
     facts = asdict(need.facts)
     shown = {"ref": need.ref, "qualification_note": need.qualification_note, "point": facts["point"]}
+    if not full:
+        facts["skills"] = [skill | {"confirmed_by": None} for skill in facts["skills"]]
     return {
         "id": need.id,
         "campaign_id": need.campaign_id,

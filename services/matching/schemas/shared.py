@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from services.matching.domain.shared import Point, Skill
+from services.matching.domain.shared import Point, Skill, SkillSource
 from services.matching.domain.week import WeekPart
 
 NO_NUL = r"^[^\x00]*$"
@@ -30,7 +30,13 @@ Minutes = Annotated[int, Field(ge=1, le=MOST_MINUTES)]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$"), Field(description="ISO 639-1, e.g. fr.")]
 Languages = Annotated[list[Language], Field(min_length=1, max_length=10)]
 Week = Annotated[list[WeekPart], Field(max_length=len(WeekPart), description="Parts of the week; none: any time.")]
-SkillCode = Annotated[str, StringConstraints(max_length=80, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+CODE_PATTERN = r"^(([0-9]{2}|2[AB])[0-9]{3}:)?[a-z0-9]+(-[a-z0-9]+)*$"
+SkillCode = Annotated[
+    str,
+    StringConstraints(max_length=80, pattern=CODE_PATTERN),
+    Field(description="Of the skills referential, or a territory's own, e.g. `compostage` or `92071:apiculture`."),
+]
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300, pattern=NO_NUL)]
 
 
 class Body(BaseModel):
@@ -50,16 +56,35 @@ class PointBody(Body):
 
 
 class SkillBody(Body):
-    label: Label = Field(examples=["comptabilité"])
-    code: SkillCode | None = Field(None, description="Of the skills referential; found by the label unless given.")
+    """A skill that the writer confirms: in own words, by its code, or both."""
+
+    label: Label | None = Field(None, examples=["comptabilité"], description="Own words; the skill's name unless given.")
+    code: SkillCode | None = Field(None, description="Of GET /skills, or as suggested; found by the label unless given.")
     level: int = Field(1, ge=1, le=3, description="1 knows, 2 practises, 3 masters; for a need: at least.")
+    source: SkillSource | None = Field(
+        None,
+        description="`suggested` when a suggestion is confirmed. Unless given, a skill that stood here before keeps who confirmed"
+        " it; a new one is `typed`, or `imported` where it comes under a ref.",
+    )
+    evidence: list[Words] = Field(
+        default_factory=list, max_length=20, description="Words of the title or description that led to it, as suggested."
+    )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.label is None and self.code is None:
+            raise ValueError("give a label, a code, or both")
+        return self
 
 
 Skills = Annotated[list[SkillBody], Field(min_length=1, max_length=20)]
 
 
 def read_skills(bodies: Iterable[SkillBody]) -> tuple[Skill, ...]:
-    return tuple(Skill(body.label, body.level, body.code) for body in bodies)
+    """As written; a label that is not given is still empty, a code that is not given still None."""
+    return tuple(
+        Skill(body.label or "", body.level, body.code, source=body.source, evidence=tuple(body.evidence)) for body in bodies
+    )
 
 
 def read_fact(value: object) -> object:
@@ -99,12 +124,17 @@ class HistoryOut(BaseModel):
     who: str = Field(description="Member, actor or client who did it; `system` for the platform itself.")
     side: str | None = None
     reason: str | None
+    criterion: str | None = Field(None, description="What spoke most for a yes or a no to a mission, if it was said.")
 
 
 class SkillOut(BaseModel):
     label: str
     level: int
-    code: str | None = Field(description="Of the skills referential; none: free text.")
+    code: str | None = Field(description="Of the skills referential, or the territory's own; none: free text.")
+    source: SkillSource | None = Field(description="How it was confirmed; none: written before that was kept.")
+    evidence: list[str] = Field(description="Words of the text that led to it.")
+    confirmed_by: str | None = Field(description="Member, actor or client; shown to those who see the history.")
+    confirmed_at: datetime | None
 
 
 class PointOut(BaseModel):
@@ -114,4 +144,4 @@ class PointOut(BaseModel):
 
 def history_values(rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Rows of history as `HistoryOut` takes them."""
-    return [{name: getattr(row, name) for name in HistoryOut.model_fields} for row in rows]
+    return [{name: getattr(row, name, None) for name in HistoryOut.model_fields} for row in rows]

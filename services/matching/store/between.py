@@ -8,6 +8,7 @@ from sqlalchemy import and_, exists, func, select
 from kernel.work import Work
 from services.matching.domain.needs import Unmet
 from services.matching.domain.states import NEVER_SERVED, Deed, MissionState, NeedState
+from services.matching.store.facts import is_any
 from services.matching.tables import mission, mission_event, need
 
 _WANTED = (NeedState.OPEN, NeedState.COVERED, NeedState.FULFILLED)
@@ -20,7 +21,9 @@ async def list_turned_down(
     """Pairs (need, offer) whose mission was declined or cancelled, of these needs or of this offer."""
     states = (MissionState.DECLINED, MissionState.CANCELLED)
     query = select(mission.c.need_id, mission.c.offer_id).where(mission.c.state.in_(states))
-    query = query.where(mission.c.need_id.in_(need_ids)) if need_ids is not None else query.where(mission.c.offer_id == offer_id)
+    query = (
+        query.where(is_any(mission.c.need_id, need_ids)) if need_ids is not None else query.where(mission.c.offer_id == offer_id)
+    )
     return frozenset((row.need_id, row.offer_id) for row in await work.connection.execute(query))
 
 

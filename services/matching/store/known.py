@@ -1,6 +1,7 @@
 """What matching knows of its neighbours because it listened; and the locks that are no rows."""
 
 from collections.abc import Collection
+from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from sqlalchemy import and_, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
-from services.matching.domain.shared import Campaign, Commune
+from services.matching.domain.shared import Actor, Campaign, Commune
 from services.matching.tables import actor, campaign, commune, member, panel, territory
 
 
@@ -43,12 +44,17 @@ async def list_communes(work: Work) -> dict[str, Commune]:
     return {row.insee: Commune(row.name, row.latitude, row.longitude) for row in rows}
 
 
-async def save_actor(work: Work, id: UUID, *, version: int, kind: str, archived: bool) -> None:
-    newer = {"version": version, "kind": kind, "archived": archived}
+async def save_actor(work: Work, id: UUID, saved: Actor) -> None:
+    newer = asdict(saved) | {"fields_of_action": list(saved.fields_of_action)}
     statement = insert(actor).values(territory=work.territory, id=id, **newer)
     await work.connection.execute(
-        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=actor.c.version < version)
+        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=actor.c.version < saved.version)
     )
+
+
+async def list_actors(work: Work, ids: Collection[UUID]) -> dict[UUID, Actor]:
+    rows = await work.connection.execute(select(actor).where(actor.c.id.in_(ids)))
+    return {row.id: Actor(row.version, row.kind, row.archived, row.name, tuple(row.fields_of_action)) for row in rows}
 
 
 async def save_member(work: Work, id: UUID, *, version: int, actor_id: UUID | None, archived: bool) -> None:
@@ -70,7 +76,9 @@ async def is_active_member(work: Work, id: UUID) -> bool:
 
 
 async def save_campaign_opened(work: Work, id: UUID, *, title: str) -> None:
-    statement = insert(campaign).values(territory=work.territory, id=id, title=title, opened=True, closed=False, panel_heard=True)
+    statement = insert(campaign).values(
+        territory=work.territory, id=id, title=title, opened=True, closed=False, panel_heard=True, minutes_replayed=False
+    )
     await work.connection.execute(
         statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"title": title, "opened": True})
     )
@@ -78,7 +86,9 @@ async def save_campaign_opened(work: Work, id: UUID, *, title: str) -> None:
 
 async def save_campaign_closed(work: Work, id: UUID) -> None:
     """Closed for good: an opening that is told later (or again) does not open it any more."""
-    statement = insert(campaign).values(territory=work.territory, id=id, title="", opened=False, closed=True, panel_heard=True)
+    statement = insert(campaign).values(
+        territory=work.territory, id=id, title="", opened=False, closed=True, panel_heard=True, minutes_replayed=False
+    )
     await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"closed": True}))
 
 

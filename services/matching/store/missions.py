@@ -1,5 +1,6 @@
 """Missions and their timesheets as rows."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
@@ -14,8 +15,8 @@ from kernel.work import Work
 from services.matching.domain.missions import Mission, ScorePart, Side, Timesheet
 from services.matching.domain.needs import Need
 from services.matching.domain.shared import Campaign
-from services.matching.domain.states import NEVER_SERVED, MissionState, Step
-from services.matching.store.history import save_steps
+from services.matching.domain.states import NEVER_SERVED, Deed, MissionState, Step
+from services.matching.store.history import save_first_steps, save_steps
 from services.matching.store.known import find_campaign
 from services.matching.store.needs import lock_need
 from services.matching.tables import mission, mission_event, timesheet
@@ -48,11 +49,23 @@ async def insert_mission(work: Work, saved: Mission, *steps: Step[MissionState])
     await save_steps(work, mission_event, saved.id, *steps)
 
 
-async def save_mission(work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None) -> None:
-    """Write a locked mission back, with the steps of its state."""
+async def insert_proposed(work: Work, missions: Sequence[Mission]) -> None:
+    """Many at once, each with its first step."""
+    if not missions:
+        return
+    stamps = {"territory": work.territory, "created_at": work.now, "changed_at": work.now}
+    await work.connection.execute(insert(mission), [stamps | {"id": one.id, **_values(one)} for one in missions])
+    step = Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity)
+    await save_first_steps(work, mission_event, [one.id for one in missions], step)
+
+
+async def save_mission(
+    work: Work, saved: Mission, *steps: Step[MissionState], side: str | None = None, criterion: str | None = None
+) -> None:
+    """Write a locked mission back, with the steps of its state; `criterion`: what spoke for the first of them."""
     values = _values(saved) | {"changed_at": work.now}
     await work.connection.execute(update(mission).where(mission.c.id == saved.id), values)
-    await save_steps(work, mission_event, saved.id, *steps, side=side)
+    await save_steps(work, mission_event, saved.id, *steps, side=side, criterion=criterion)
 
 
 @dataclass(frozen=True)

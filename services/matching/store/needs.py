@@ -11,10 +11,10 @@ from kernel.auth import Caller, Role
 from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.needs import Need, NeedFacts
-from services.matching.domain.shared import Setting, Skill
+from services.matching.domain.shared import Setting
 from services.matching.domain.states import EDITABLE_NEEDS, NEVER_SERVED, NeedState, Step
 from services.matching.domain.week import WeekPart
-from services.matching.store.facts import facts_values, point_from
+from services.matching.store.facts import facts_values, is_any, point_from, skills_from
 from services.matching.store.history import save_steps
 from services.matching.tables import campaign, mission, need, need_event
 
@@ -23,7 +23,7 @@ def need_from(row: Row[Any]) -> Need:
     facts = NeedFacts(
         title=row.title,
         description=row.description,
-        skills=tuple(Skill(**skill) for skill in row.skills),
+        skills=skills_from(row),
         minutes=row.minutes,
         starts_on=row.starts_on,
         ends_on=row.ends_on,
@@ -111,31 +111,36 @@ def _has_mission(condition: ColumnElement[bool]) -> ColumnElement[bool]:
 _IS_SERVED = _has_mission(mission.c.state.not_in(NEVER_SERVED))
 
 
-def _select_unserved() -> Select[Any]:
+def _select_unserved(campaign_id: UUID | None) -> Select[Any]:
     """Open needs of open campaigns without a live mission."""
-    return (
+    query = (
         select(need)
         .join(campaign, and_(campaign.c.territory == need.c.territory, campaign.c.id == need.c.campaign_id))
         .where(need.c.state == NeedState.OPEN, ~_IS_SERVED, campaign.c.opened, ~campaign.c.closed)
         .order_by(need.c.id)
     )
+    return query if campaign_id is None else query.where(need.c.campaign_id == campaign_id)
 
 
 async def lock_unserved_needs(work: Work, *, campaign_id: UUID | None) -> list[Need]:
     """All of them, or those of one campaign. Those that another transaction decides on are left out."""
-    query = _select_unserved().with_for_update(skip_locked=True, of=need)
-    if campaign_id is not None:
-        query = query.where(need.c.campaign_id == campaign_id)
+    query = _select_unserved(campaign_id).with_for_update(skip_locked=True, of=need)
     return [need_from(row) for row in await work.connection.execute(query)]
 
 
-async def list_unserved_needs(work: Work, *, limit: int) -> list[Need]:
-    return [need_from(row) for row in await work.connection.execute(_select_unserved().limit(limit))]
+async def list_unserved_needs(work: Work, *, campaign_id: UUID | None = None, limit: int | None = None) -> list[Need]:
+    return [need_from(row) for row in await work.connection.execute(_select_unserved(campaign_id).limit(limit))]
 
 
 async def list_needs(work: Work, ids: Collection[UUID]) -> list[Need]:
     rows = await work.connection.execute(select(need).where(need.c.id.in_(ids)).order_by(need.c.id))
     return [need_from(row) for row in rows]
+
+
+async def lock_needs(work: Work, ids: Collection[UUID]) -> dict[UUID, tuple[Need, bool]]:
+    """These needs, each with whether a mission of it lives or was served."""
+    query = select(need, _IS_SERVED.label("served")).where(is_any(need.c.id, ids)).order_by(need.c.id).with_for_update()
+    return {row.id: (need_from(row), row.served) for row in await work.connection.execute(query)}
 
 
 async def lock_unfinished_needs(work: Work, *, campaign_id: UUID) -> list[Need]:

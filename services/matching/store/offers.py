@@ -1,5 +1,6 @@
 """Offers as rows, and as candidates with what is left of them."""
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,10 @@ from kernel.auth import Caller, Role
 from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.offers import Candidate, Offer, OfferFacts
-from services.matching.domain.shared import Setting, Skill
+from services.matching.domain.shared import Setting
 from services.matching.domain.states import EDITABLE_OFFERS, LIVE, MissionState, OfferState, Step
 from services.matching.domain.week import WeekPart
-from services.matching.store.facts import facts_values, point_from
+from services.matching.store.facts import facts_values, is_any, point_from, skills_from
 from services.matching.store.history import save_steps
 from services.matching.tables import member, mission, offer, offer_event
 
@@ -23,7 +24,7 @@ def offer_from(row: Row[Any]) -> Offer:
     facts = OfferFacts(
         title=row.title,
         description=row.description,
-        skills=tuple(Skill(**skill) for skill in row.skills),
+        skills=skills_from(row),
         minutes=row.minutes,
         available_from=row.available_from,
         available_until=row.available_until,
@@ -130,7 +131,7 @@ async def count_promised_minutes(work: Work, offer_id: UUID) -> int:
     return int((await work.connection.execute(query)).scalar() or 0)
 
 
-async def list_candidates(work: Work, *, only: UUID | None = None, lock: bool = False) -> list[Candidate]:
+async def list_candidates(work: Work, *, only: UUID | Collection[UUID] | None = None, lock: bool = False) -> list[Candidate]:
     """Open offers of volunteers whom the registry told about and did not archive; `lock` holds them until the commit."""
     if lock:
         await _lock_open_offers(work, only=only)
@@ -151,13 +152,15 @@ async def list_candidates(work: Work, *, only: UUID | None = None, lock: bool = 
     return [Candidate(offer_from(row), row.minutes - row.promised_minutes, row.missions, row.employer_id) for row in rows]
 
 
-async def _lock_open_offers(work: Work, *, only: UUID | None) -> None:
+async def _lock_open_offers(work: Work, *, only: UUID | Collection[UUID] | None) -> None:
     await work.connection.execute(select(offer.c.id).where(_is_candidate(only)).order_by(offer.c.id).with_for_update())
 
 
-def _is_candidate(only: UUID | None) -> ColumnElement[bool]:
+def _is_candidate(only: UUID | Collection[UUID] | None) -> ColumnElement[bool]:
     is_open = offer.c.state == OfferState.OPEN
-    return is_open if only is None else and_(is_open, offer.c.id == only)
+    if only is None:
+        return is_open
+    return and_(is_open, offer.c.id == only if isinstance(only, UUID) else is_any(offer.c.id, only))
 
 
 async def lock_passed_offers(work: Work, *, today: date, limit: int) -> list[Offer]:

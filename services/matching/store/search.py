@@ -1,7 +1,7 @@
 """The rows in which candidates are found: written with each offer and need, and brought up to date when something behind them
 has changed (0004_candidates.py says what is in them)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,22 +75,22 @@ async def mark_commune(work: Work, insee: str) -> None:
         await work.connection.execute(update(search).where(search.c.commune == insee).values(referential=""))
 
 
-async def lock_stale_offers(work: Work, *, referential: str, limit: int) -> list[Offer]:
-    """Offers whose row is missing, older than they are, or made with another referential."""
+async def lock_stale_offers(work: Work, *, fresh: Collection[str], limit: int) -> list[Offer]:
+    """Offers whose row is missing, older than they are, or made with a referential that is none of the `fresh` ones."""
     is_same = and_(offer_search.c.territory == offer.c.territory, offer_search.c.offer_id == offer.c.id)
-    is_stale = _is_stale(offer, offer_search, is_open=offer.c.state == OfferState.OPEN, referential=referential)
+    is_stale = _is_stale(offer, offer_search, is_open=offer.c.state == OfferState.OPEN, fresh=fresh)
     query = select(offer).outerjoin(offer_search, is_same).where(is_stale).order_by(offer.c.id).limit(limit)
     rows = await work.connection.execute(query.with_for_update(of=offer, skip_locked=True))
     return [offer_from(row) for row in rows]
 
 
-async def lock_stale_needs(work: Work, *, referential: str, limit: int) -> list[Need]:
+async def lock_stale_needs(work: Work, *, fresh: Collection[str], limit: int) -> list[Need]:
     is_same = and_(need_search.c.territory == need.c.territory, need_search.c.need_id == need.c.id)
-    is_stale = _is_stale(need, need_search, is_open=need.c.state == NeedState.OPEN, referential=referential)
+    is_stale = _is_stale(need, need_search, is_open=need.c.state == NeedState.OPEN, fresh=fresh)
     query = select(need).outerjoin(need_search, is_same).where(is_stale).order_by(need.c.id).limit(limit)
     return [need_from(row) for row in await work.connection.execute(query.with_for_update(of=need, skip_locked=True))]
 
 
-def _is_stale(owner: Table, search: Table, *, is_open: ColumnElement[bool], referential: str) -> ColumnElement[bool]:
-    differs = or_(search.c.version.is_(None), search.c.version != owner.c.version, search.c.referential != referential)
+def _is_stale(owner: Table, search: Table, *, is_open: ColumnElement[bool], fresh: Collection[str]) -> ColumnElement[bool]:
+    differs = or_(search.c.version.is_(None), search.c.version != owner.c.version, search.c.referential.not_in(fresh))
     return or_(and_(is_open, differs), and_(~is_open, func.cardinality(search.c.tokens) > 0))

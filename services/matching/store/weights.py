@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Row, insert, select
 
+from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.weights import DEFAULT_WEIGHTS, Weights, WeightsVersion
 from services.matching.tables import weights
@@ -14,6 +15,16 @@ async def get_weights(work: Work) -> WeightsVersion:
     """Those in force: the newest version, or the defaults where the territory has set none."""
     row = (await work.connection.execute(select(weights).order_by(weights.c.version.desc()).limit(1))).first()
     return _version_from(row) if row else WeightsVersion()
+
+
+async def get_weights_version(work: Work, version: int) -> WeightsVersion:
+    """Raises NotFound for a version that was never set; 0 are the software's defaults."""
+    if version == 0:
+        return WeightsVersion()
+    row = (await work.connection.execute(select(weights).where(weights.c.version == version))).first()
+    if row is None:
+        raise NotFound(f"There is no version {version} of the weights here.")
+    return _version_from(row)
 
 
 async def list_weights(work: Work) -> list[WeightsVersion]:

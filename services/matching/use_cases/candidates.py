@@ -14,7 +14,6 @@ from services.matching.engine.assignment import rank, rank_key
 from services.matching.engine.cells import ANYWHERE, list_cells_in_reach, list_cells_of, make_level_token, make_tokens
 from services.matching.engine.comparison import find_key, list_near_keys
 from services.matching.engine.fit import Fit, assess
-from services.matching.engine.referential import load_referential
 from services.matching.engine.score import SIXTHS
 from services.matching.engine.surroundings import Surroundings
 from services.matching.store.between import count_worked_together, list_turned_down, measure_unmet
@@ -31,9 +30,10 @@ from services.matching.store.candidates import (
 from services.matching.store.known import list_panels
 from services.matching.store.needs import get_need
 from services.matching.store.offers import get_offer
-from services.matching.store.weights import get_weights
+from services.matching.store.weights import get_weights, get_weights_version
 from services.matching.use_cases.facts import known_communes
 from services.matching.use_cases.needs import may_act_for
+from services.matching.use_cases.vocabulary import get_vocabulary
 
 MOST_MISSES = 500  # offers that do not fit are looked at, at most, to say why not
 MOST_NEEDS = 2000  # needs within reach of one offer are measured, at most
@@ -70,7 +70,7 @@ async def list_needs_for(work: Work, offer_id: UUID, *, limit: int) -> Candidate
         raise DoesNotFit("This offer is not open, or its volunteer is not an active member.", obstacles=[])
     (candidate,) = candidates
     facts, today = candidate.offer.facts, local_date(work.now)
-    in_force, referential = await get_weights(work), load_referential()
+    in_force, referential = await get_weights(work), (await get_vocabulary(work)).referential
     place = facts.point or (facts.commune and (await known_communes(work)).get(facts.commune)) or None
     keys = {
         key
@@ -115,10 +115,10 @@ async def find_misses(work: Work, need: Need, surroundings: Surroundings) -> lis
     return rank(need, candidates, surroundings)[1]
 
 
-async def look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
-    """What the fits of these needs depend on."""
+async def look_around(work: Work, needs: Sequence[Need], *, weights_version: int | None = None) -> Surroundings:
+    """What the fits of these needs depend on; with the weights in force unless a version is named."""
     campaign_ids = {need.campaign_id for need in needs}
-    in_force = await get_weights(work)
+    in_force = await get_weights(work) if weights_version is None else await get_weights_version(work, weights_version)
     return Surroundings(
         today=local_date(work.now),
         communes=await known_communes(work),
@@ -126,7 +126,7 @@ async def look_around(work: Work, needs: Sequence[Need]) -> Surroundings:
         panels=await list_panels(work, campaign_ids),
         worked_together=await count_worked_together(work, association_ids={need.association_id for need in needs}),
         unmet=await measure_unmet(work, campaign_ids=campaign_ids),
-        referential=load_referential(),
+        referential=(await get_vocabulary(work)).referential,
         weights=in_force.weights,
         weights_version=in_force.version,
     )

@@ -17,6 +17,7 @@ from kernel.events.matching import (
 from kernel.ids import new_id
 from kernel.work import Work
 from services.matching.domain.missions import (
+    Criterion,
     Mission,
     Side,
     Timesheet,
@@ -33,23 +34,23 @@ from services.matching.use_cases.ending import publish_cancellation
 from services.matching.use_cases.needs import cover_need, reopen_need
 
 
-async def accept_mission(work: Work, mission_id: UUID) -> Mission:
-    """The association's or the volunteer's yes; whose, the caller tells."""
+async def accept_mission(work: Work, mission_id: UUID, *, criterion: Criterion | None = None) -> Mission:
+    """The association's or the volunteer's yes; whose, the caller tells. `criterion`: what spoke for it most."""
     held = await lock_mission(work, mission_id)
     side = _find_side(work.caller, held.mission, among=(Side.ASSOCIATION, Side.VOLUNTEER))
-    return await _say_yes(work, held, side)
+    return await _say_yes(work, held, side, criterion=criterion)
 
 
-async def approve_mission(work: Work, mission_id: UUID) -> Mission:
+async def approve_mission(work: Work, mission_id: UUID, *, criterion: Criterion | None = None) -> Mission:
     """The company's yes to its employee's professional mission."""
     held = await lock_mission(work, mission_id)
-    return await _say_yes(work, held, _find_side(work.caller, held.mission, among=(Side.COMPANY,)))
+    return await _say_yes(work, held, _find_side(work.caller, held.mission, among=(Side.COMPANY,)), criterion=criterion)
 
 
-async def _say_yes(work: Work, held: HeldMission, side: Side) -> Mission:
+async def _say_yes(work: Work, held: HeldMission, side: Side, *, criterion: Criterion | None) -> Mission:
     mission, steps = decide_acceptance(held.mission, side, campaign=held.campaign, who=work.caller.identity, now=work.now)
-    await save_mission(work, mission, *steps, side=side)
-    work.publish(MissionAccepted(mission_id=mission.id, side=side), subject=mission.id)
+    await save_mission(work, mission, *steps, side=side, criterion=criterion)
+    work.publish(MissionAccepted(mission_id=mission.id, side=side, criterion=criterion), subject=mission.id)
     if mission.state is MissionState.AGREED:
         await cover_need(work, held.need)
         agreement = MissionAgreed(
@@ -64,13 +65,13 @@ async def _say_yes(work: Work, held: HeldMission, side: Side) -> Mission:
     return mission
 
 
-async def decline_mission(work: Work, mission_id: UUID, reason: str) -> Mission:
-    """One side's no, before the agreement. The need stays open for others."""
+async def decline_mission(work: Work, mission_id: UUID, reason: str, *, criterion: Criterion | None = None) -> Mission:
+    """One side's no, before the agreement. The need stays open for others. `criterion`: what spoke against it most."""
     mission = (await lock_mission(work, mission_id)).mission
     side = _find_side(work.caller, mission, among=tuple(Side))
     declined, step = decide_mission(mission, Deed.DECLINE, who=work.caller.identity, reason=reason)
-    await save_mission(work, declined, step, side=side)
-    work.publish(MissionDeclined(mission_id=mission.id, side=side, reason=reason), subject=mission.id)
+    await save_mission(work, declined, step, side=side, criterion=criterion)
+    work.publish(MissionDeclined(mission_id=mission.id, side=side, reason=reason, criterion=criterion), subject=mission.id)
     return declined
 
 

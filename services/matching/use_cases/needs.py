@@ -20,7 +20,7 @@ from services.matching.domain.needs import (
     decide_qualification,
 )
 from services.matching.domain.refusals import NeedIsBusy, Unknown, WrongState
-from services.matching.domain.shared import Outcome, check_not_closed
+from services.matching.domain.shared import Outcome, SkillSource, check_not_closed
 from services.matching.domain.states import Deed, NeedState, Step
 from services.matching.store.known import find_campaign, is_active_actor, lock_name
 from services.matching.store.missions import has_live_or_served_mission, lock_proposed_missions
@@ -39,15 +39,15 @@ class NeedToWrite:
     facts: NeedFacts
 
 
-async def write_need(work: Work, wish: NeedToWrite, *, ref: str | None = None) -> Need:
-    """A new draft."""
+async def write_need(work: Work, wish: NeedToWrite, *, ref: str | None = None, source: SkillSource = SkillSource.TYPED) -> Need:
+    """A new draft; `source`: where its skills come from, unless they say so themselves."""
     association_id = wish.association_id or work.caller.actor_id
     if association_id is None:
         raise BadInput.at("/association_id", "say for which association; your token acts for none")
     work.caller.require_actor(association_id)
     check_need_facts(wish.facts)
     check_not_closed(await find_campaign(work, wish.campaign_id))
-    need = Need(new_id(), ref, wish.campaign_id, association_id, await complete_facts(work, wish.facts))
+    need = Need(new_id(), ref, wish.campaign_id, association_id, await complete_facts(work, wish.facts, source=source))
     await add_need(work, need, Step(None, NeedState.DRAFT, Deed.CREATE, work.caller.identity))
     return need
 
@@ -69,8 +69,9 @@ async def put_need(work: Work, ref: str, wish: NeedToWrite) -> tuple[Need, Outco
     await lock_name(work, f"need:{ref}")
     need = await lock_need_by_ref(work, ref)
     if need is None:
-        return await write_need(work, wish, ref=ref), Outcome.CREATED
-    wish = replace(wish, facts=await complete_facts(work, wish.facts))
+        return await write_need(work, wish, ref=ref, source=SkillSource.IMPORTED), Outcome.CREATED
+    facts = await complete_facts(work, wish.facts, before=need.facts.skills, source=SkillSource.IMPORTED)
+    wish = replace(wish, facts=facts)
     association_id = wish.association_id or need.association_id
     if (need.campaign_id, need.association_id, need.facts) == (wish.campaign_id, association_id, wish.facts):
         return need, Outcome.UNCHANGED
@@ -88,7 +89,7 @@ async def put_need(work: Work, ref: str, wish: NeedToWrite) -> tuple[Need, Outco
 
 async def _change(work: Work, need: Need, facts: NeedFacts) -> Need:
     check_need_facts(facts)
-    facts = await complete_facts(work, facts)
+    facts = await complete_facts(work, facts, before=need.facts.skills)
     edited = decide_need_edit(need, facts, busy=await has_live_or_served_mission(work, need.id))
     await write_need_back(work, edited)
     return edited

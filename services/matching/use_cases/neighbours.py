@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from kernel.work import Work
-from services.matching.domain.shared import Commune
+from services.matching.domain.shared import Actor, Commune
 from services.matching.store import known
 from services.matching.store.search import mark_commune
 
@@ -21,8 +21,8 @@ async def remember_commune(work: Work, insee: str, *, name: str, latitude: float
     await mark_commune(work, insee)
 
 
-async def remember_actor(work: Work, id: UUID, *, version: int, kind: str, archived: bool) -> None:
-    await known.save_actor(work, id, version=version, kind=kind, archived=archived)
+async def remember_actor(work: Work, id: UUID, actor: Actor) -> None:
+    await known.save_actor(work, id, actor)
 
 
 async def remember_member(work: Work, id: UUID, *, version: int, actor_id: UUID | None, archived: bool) -> None:

@@ -18,7 +18,7 @@ from services.matching.domain.offers import (
     decide_offer_opening,
 )
 from services.matching.domain.refusals import WrongState
-from services.matching.domain.shared import Outcome
+from services.matching.domain.shared import Outcome, SkillSource
 from services.matching.domain.states import Deed, OfferState, Step
 from services.matching.store.known import is_active_member, lock_name
 from services.matching.store.missions import lock_proposed_missions
@@ -36,15 +36,17 @@ class OfferToWrite:
     facts: OfferFacts
 
 
-async def write_offer(work: Work, wish: OfferToWrite, *, ref: str | None = None) -> Offer:
-    """A new draft."""
+async def write_offer(
+    work: Work, wish: OfferToWrite, *, ref: str | None = None, source: SkillSource = SkillSource.TYPED
+) -> Offer:
+    """A new draft; `source`: where its skills come from, unless they say so themselves."""
     volunteer_id = wish.volunteer_id or work.caller.member_id
     if volunteer_id is None:
         raise BadInput.at("/volunteer_id", "say which member offers; your token is no member's")
     work.caller.require_member(volunteer_id)
     check_offer_facts(wish.facts)
     check_town_facts(work, vars(wish.facts))
-    offer = Offer(new_id(), ref, volunteer_id, await complete_facts(work, wish.facts))
+    offer = Offer(new_id(), ref, volunteer_id, await complete_facts(work, wish.facts, source=source))
     await add_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
     return offer
 
@@ -62,8 +64,9 @@ async def put_offer(work: Work, ref: str, wish: OfferToWrite) -> tuple[Offer, Ou
     await lock_name(work, f"offer:{ref}")
     offer = await lock_offer_by_ref(work, ref)
     if offer is None:
-        return await write_offer(work, wish, ref=ref), Outcome.CREATED
-    wish = replace(wish, facts=await complete_facts(work, wish.facts))
+        return await write_offer(work, wish, ref=ref, source=SkillSource.IMPORTED), Outcome.CREATED
+    facts = await complete_facts(work, wish.facts, before=offer.facts.skills, source=SkillSource.IMPORTED)
+    wish = replace(wish, facts=facts)
     volunteer_id = wish.volunteer_id or offer.volunteer_id
     if (offer.volunteer_id, offer.facts) == (volunteer_id, wish.facts):
         return offer, Outcome.UNCHANGED
@@ -80,7 +83,7 @@ async def put_offer(work: Work, ref: str, wish: OfferToWrite) -> tuple[Offer, Ou
 
 async def _change(work: Work, offer: Offer, facts: OfferFacts) -> Offer:
     check_offer_facts(facts)
-    facts = await complete_facts(work, facts)
+    facts = await complete_facts(work, facts, before=offer.facts.skills)
     edited = decide_offer_edit(offer, facts, promised_minutes=await count_promised_minutes(work, offer.id))
     await write_offer_back(work, edited)
     return edited

@@ -1,6 +1,7 @@
 """Missions are proposed: for one need, or for all open needs together."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,10 +13,11 @@ from kernel.work import Work
 from services.matching.domain.missions import Mission
 from services.matching.domain.needs import Need
 from services.matching.domain.offers import decide_contributor
-from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFits, WrongState
+from services.matching.domain.refusals import DoesNotFit, NeedIsBusy, NothingFits, TooManyAtOnce, WrongState
 from services.matching.domain.shared import check_campaign
 from services.matching.domain.states import Deed, MissionState, NeedState, Step
 from services.matching.engine.assignment import Unserved, explain, propose
+from services.matching.engine.explaining.freezing import Origin, freeze
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.reasons import describe_obstacle, explain_parts, list_reasons
@@ -27,6 +29,8 @@ from services.matching.store.offers import list_candidates, lock_offer
 from services.matching.use_cases.candidates import find_best_offers, find_misses, look_around
 from services.matching.use_cases.needs import may_act_for
 
+# A round serves more of them better, fairer, and lets a person look first (docs/adr/0015).
+MOST_NEEDS_AT_ONCE = 200
 TRIED = 5  # best offers, before nothing fits: each may be changed by somebody while it is chosen
 
 
@@ -42,7 +46,7 @@ class Proposed:
 
 async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -> Mission:
     """Propose the named offer, or the best one. A person who names an offer may try again what was declined before."""
-    await _take_turn(work)
+    await take_turn(work)
     need = await lock_need(work, need_id)
     await _check_may_propose(work, need, offer_id=offer_id)
     check_campaign(await find_campaign(work, need.campaign_id))
@@ -52,7 +56,7 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
         raise NeedIsBusy("A mission is already proposed for this need; decline or cancel it first.")
     surroundings = await look_around(work, [need])
     if offer_id is None:
-        return await _save_proposal(work, await _choose_best(work, need, surroundings))
+        return await _save_proposal(work, await _choose_best(work, need, surroundings), origin=Origin.BEST)
     fit = await _hold_fit(work, need, offer_id, surroundings)
     if fit is None:
         raise DoesNotFit("This offer is not open, or its volunteer is not an active member.", obstacles=[])
@@ -60,7 +64,7 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
     if not fit.fits:
         sentences = [describe_obstacle(fit, kind) for kind in fit.obstacles]
         raise DoesNotFit(f"This offer does not fit: {' ; '.join(sentences)}.", obstacles=sentences)
-    return await _save_proposal(work, fit)
+    return await _save_proposal(work, fit, origin=Origin.NAMED)
 
 
 async def _choose_best(work: Work, need: Need, surroundings: Surroundings) -> Fit:
@@ -82,19 +86,24 @@ async def _hold_fit(work: Work, need: Need, offer_id: UUID, surroundings: Surrou
 
 async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
     """Propose for every open need without a live mission; each need gets one mission at most, no offer more than it has."""
-    await _take_turn(work)
+    await take_turn(work)
     if campaign_id is not None:
         check_campaign(await find_campaign(work, campaign_id))
     needs = await lock_unserved_needs(work, campaign_id=campaign_id)
+    if len(needs) > MOST_NEEDS_AT_ONCE:
+        raise TooManyAtOnce(
+            f"{len(needs)} needs are open; {MOST_NEEDS_AT_ONCE} at most are proposed at once. Ask for a round (POST /rounds).",
+            needs=len(needs),
+        )
     candidates = await list_candidates(work, lock=True)
     surroundings = await look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
     plan = await asyncio.to_thread(propose, needs, candidates, surroundings)
-    missions = [await _save_proposal(work, fit) for fit in plan.proposals]
+    missions = [await _save_proposal(work, fit, origin=Origin.TOGETHER) for fit in plan.proposals]
     return Proposed(tuple(missions), plan.unserved, len(needs), len(candidates))
 
 
-async def _take_turn(work: Work) -> None:
+async def take_turn(work: Work) -> None:
     """One proposal at a time in a territory: only proposals take an offer's minutes, so none can be taken twice."""
     await lock_name(work, "proposing")
 
@@ -110,9 +119,14 @@ async def _check_may_propose(work: Work, need: Need, *, offer_id: UUID | None) -
     raise Forbidden("Propose for your own association's need, or name an offer of your own (`offer_id`).")
 
 
-async def _save_proposal(work: Work, fit: Fit) -> Mission:
-    mission = _build_mission(fit)
+async def _save_proposal(work: Work, fit: Fit, *, origin: Origin) -> Mission:
+    mission = build_mission(fit, origin=origin)
     await insert_mission(work, mission, Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity))
+    publish_proposal(work, mission)
+    return mission
+
+
+def publish_proposal(work: Work, mission: Mission) -> None:
     event = MissionProposed(
         mission_id=mission.id,
         need_id=mission.need_id,
@@ -127,10 +141,10 @@ async def _save_proposal(work: Work, fit: Fit) -> Mission:
         reasons=list(mission.reasons),
     )
     work.publish(event, subject=mission.id)
-    return mission
 
 
-def _build_mission(fit: Fit) -> Mission:
+def build_mission(fit: Fit, *, origin: Origin, round: Mapping[str, object] | None = None) -> Mission:
+    """`round`: of which round, and how it was asked for, if it is one's."""
     need, offer = fit.need, fit.candidate.offer
     contributor_id, company_id = decide_contributor(offer, employer_id=fit.candidate.employer_id)
     return Mission(
@@ -150,4 +164,5 @@ def _build_mission(fit: Fit) -> Mission:
         parts=explain_parts(fit),
         reasons=tuple(list_reasons(fit)),
         weights_version=fit.weights_version,
+        explanation=freeze(fit, origin=origin, round=round),
     )

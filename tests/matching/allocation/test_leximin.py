@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from scipy.optimize import linprog
 
-from services.matching.engine.allocation.leximin import solve_leximin
+from services.matching.engine.allocation.leximin import find_best_worst_fill, is_reachable, solve_leximin
 from services.matching.engine.allocation.model import (
     Association,
     Company,
@@ -114,3 +114,19 @@ class TestSolveLeximin:
         targets = {share.association_id for share in fair.shares if share.target_minutes}
         served = sum(share.served_minutes for share in free.shares if share.association_id in targets)
         assert fair.figures.served_minutes >= served - len(fair.shares)
+
+
+class TestFindBestWorstFill:
+    @frugal
+    @given(small_rounds())
+    def test_is_the_first_level_of_the_leximin(self, data: RoundInput) -> None:
+        problem = prepare(data)
+        assert find_best_worst_fill(problem) == pytest.approx(solve_leximin(problem).worst_fill, abs=1e-3)
+
+    @frugal
+    @given(small_rounds())
+    def test_large_rounds_state_it_beside_what_steep_slices_reach(self, data: RoundInput) -> None:
+        figures = allocate(data, RoundParameters(fairness=1, leximin_pairs_limit=0)).figures
+        assert figures.best_worst_fill is not None
+        measured = (prepare(data).target > 0) & is_reachable(prepare(data))
+        assert not measured.any() or figures.worst_fill <= figures.best_worst_fill + 1e-3

@@ -16,6 +16,7 @@ from services.matching.engine.allocation.model import (
     Company,
     Exclusion,
     Hurdle,
+    Method,
     NeedRow,
     Pair,
     Pin,
@@ -147,6 +148,16 @@ class TestStop:
             )
         assert phases == ["check"]
 
+    def test_a_child_process_tells_how_far_it_is(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        listening, telling = context.Pipe(duplex=False)
+        child = context.Process(target=run_round, args=(make_round(), RoundParameters(), telling))
+        child.start()
+        assert listening.poll(100)
+        assert listening.recv() == ("check", 0, 0)
+        child.kill()
+        child.join()
+
     def test_progress_names_the_phases(self) -> None:
         phases: list[str] = []
         allocate(make_round(), on_progress=lambda phase, done, total: phases.append(phase))
@@ -229,3 +240,7 @@ class TestCheckRoundInput:
     def test_refuses_parameters_out_of_range(self, changes: dict[str, Any]) -> None:
         with pytest.raises(BadRoundInput, match=next(iter(changes))):
             allocate(make_round(), RoundParameters(**changes))
+
+    def test_refuses_to_cut_needs_that_take_no_part(self) -> None:
+        with pytest.raises(BadRoundInput, match="some needs take no part"):
+            allocate(make_round(), RoundParameters(method=Method.FLOW))

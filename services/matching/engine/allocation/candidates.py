@@ -21,24 +21,25 @@ from services.matching.engine.allocation.index import OfferIndex, build_index, n
 from services.matching.engine.allocation.model import Ints
 from services.matching.engine.allocation.stretches import Stretches, find_reach
 
-_AT_ONCE = (
-    2  # chunks, in threads: numpy lets go of the interpreter. Fixed, because chunks at once do not see each other's choices
-)
+_AT_ONCE = 2  # chunks, each in a thread. Fixed, whatever the machine: chunks at once do not see each other's choices
+_DRAW_BITS = 30  # enough that no two pairs of a need are equal
 
 
 @dataclass(frozen=True)
 class CandidateLimits:
     """`kept`: pairs a need at most. `looked_at`: offers a need at most before gates. `few`: below so many offers with a wanted
     skill, near skills are looked up, too. `usual_choices`: needs that may choose an offer before each further one costs
-    `crowding_points`, up to `most_crowding`. `chunk`: needs at a time."""
+    `crowding_points`, up to `most_crowding`. Needs are taken in `chunks` of 100
+    to `largest_chunk`: in smaller ones, choices are seen sooner."""
 
     kept: int = 40
     looked_at: int = 400
     few: int = 200
-    usual_choices: int = 4
-    crowding_points: int = 2
+    usual_choices: int = 3
+    crowding_points: int = 4
     most_crowding: int = 40
-    chunk: int = 2_000
+    chunks: int = 40
+    largest_chunk: int = 2_000
 
 
 def find_candidates(
@@ -55,17 +56,19 @@ def find_candidates(
     index = build_index(market.supply, market.places, market.demand.place, draws=offer_draws, skill_count=skills)
     order = np.argsort(need_draws, kind="stable")
     choices = np.zeros(len(market.supply), dtype=np.int32)
-    chunks = [order[start : start + limits.chunk] for start in range(0, len(order), limits.chunk)]
+    size = min(limits.largest_chunk, max(100, len(order) // limits.chunks))
+    chunks = [order[start : start + size] for start in range(0, len(order), size)]
 
     def find(needs: Ints) -> ScoredPairs:
         row, offer = _look_up(index, market, needs, need_draws[needs], limits)
         scored = judge_pairs(market, needs[row].astype(np.int32), offer)
-        return _choose(scored, draw_pairs(need_draws[scored.need], offer_draws[scored.offer]), choices, limits)
+        draw = draw_pairs(need_draws[scored.need], offer_draws[scored.offer], bits=_DRAW_BITS)
+        return _choose(scored, draw, choices, limits)
 
     found: list[ScoredPairs] = []
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for start in range(0, len(chunks), _AT_ONCE):
-            on_progress(start * limits.chunk, len(order))
+            on_progress(start * size, len(order))
             together = list(threads.map(find, chunks[start : start + _AT_ONCE]))
             for part in together:
                 np.add.at(choices, part.offer, 1)
@@ -81,7 +84,7 @@ def _choose(scored: ScoredPairs, draw: Ints, choices: Ints, limits: CandidateLim
     """The best of each need, by points less crowding, then by draw."""
     crowding = limits.crowding_points * np.maximum(0, choices[scored.offer] - limits.usual_choices)
     worth = scored.points.astype(np.int64) - np.minimum(crowding, limits.most_crowding)
-    key = (scored.need.astype(np.int64) << 20) + ((512 - worth) << 10) + draw
+    key = (scored.need.astype(np.int64) << (_DRAW_BITS + 10)) + ((512 - worth) << _DRAW_BITS) + draw
     order = np.argsort(key, kind="stable")
     need = scored.need[order]
     first = np.flatnonzero(np.concatenate([[True], need[1:] != need[:-1]])) if len(need) else np.zeros(0, dtype=np.int64)

@@ -49,11 +49,11 @@ def order_by_draw(table: str, ids: Sequence[str], draws: Draws) -> Ints:
     return np.array(keys, dtype=np.int64)
 
 
-def draw_pairs(need_draws: Draws, volunteer_draws: Draws) -> Ints:
+def draw_pairs(need_draws: Draws, volunteer_draws: Draws, *, bits: int = DRAW_BITS) -> Ints:
     """The pair's draw, 0 to 1,023: the top bits of (need XOR volunteer rotated by 32 bits) x golden ratio, modulo 2^64."""
     half = np.uint64(32)
     mixed = need_draws ^ ((volunteer_draws << half) | (volunteer_draws >> half))
-    return ((mixed * _GOLDEN) >> np.uint64(64 - DRAW_BITS)).astype(np.int64)
+    return ((mixed * _GOLDEN) >> np.uint64(64 - bits)).astype(np.int64)
 
 
 def digest_inputs(data: RoundInput, parameters: RoundParameters, *, solver: str) -> str:

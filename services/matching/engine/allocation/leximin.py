@@ -62,20 +62,39 @@ class _MaxFlow:
 def solve_leximin(problem: Problem, *, on_round: Callable[[int], None] = lambda _: None) -> Leximin:
     """The leximin of (pinned + served) / target; associations without a target are left out (0 minutes)."""
     wants = (problem.target > 0) & (problem.credit > 0)
-    network = _build_network(problem)
-    rank = _solve(network, np.where(wants, problem.credit * SCALE, 0))
-    network.room = {CLOSED + 1: int(rank.reached.sum())}
+    network = _open_network(problem, wants)
     demand = np.zeros(problem.association_count, dtype=np.int64)
     for number in range(1, MOST_ROUNDS):
         on_round(number)
-        blocks = network.block[network.exits]
-        for block, room in network.room.items():
-            _share_room(demand, np.flatnonzero(wants & (blocks == block)), room, problem)
-        solved = _solve(network, demand)
-        _split_blocks(network, solved, demand, wants)
+        _split_once(network, demand, wants, problem)
         if not network.room:
             return _settle(problem, demand, wants, number + 2)
     raise SolverFailed(f"leximin took more than {MOST_ROUNDS} max flows; use a slider below 1")
+
+
+def find_best_worst_fill(problem: Problem, *, on_round: Callable[[int], None] = lambda _: None) -> float:
+    """The highest fill that all reachable associations can have at once: leximin's first level, in three or four max flows."""
+    measured = (problem.target > 0) & is_reachable(problem)
+    wants = measured & (problem.credit > 0)
+    network = _open_network(problem, wants)
+    demand = np.zeros(problem.association_count, dtype=np.int64)
+    lowest = wants
+    for number in range(1, MOST_ROUNDS):
+        on_round(number)
+        lowest = wants & np.isin(network.block[network.exits], list(network.room))
+        known = max(network.room)
+        _split_once(network, demand, wants, problem)
+        network.room = {block: room for block, room in network.room.items() if block > known}
+        network.block[~np.isin(network.block, list(network.room))] = CLOSED
+        if not network.room:
+            break
+    fixed = measured & ~wants
+    return _lowest_fill(problem, demand, lowest | fixed)
+
+
+def _lowest_fill(problem: Problem, demand: Ints, measured: Ints) -> float:
+    fills = (demand / SCALE + problem.credit_spent)[measured] / problem.target[measured]
+    return float(fills.min()) if len(fills) else 0.0
 
 
 def is_reachable(problem: Problem) -> Ints:
@@ -83,6 +102,21 @@ def is_reachable(problem: Problem) -> Ints:
     reachable = problem.credit_spent > 0
     reachable[problem.need_association[problem.pair_need]] = True
     return reachable
+
+
+def _open_network(problem: Problem, wants: Ints) -> _Network:
+    """All in one block, with what can flow to it."""
+    network = _build_network(problem)
+    network.room = {CLOSED + 1: int(_solve(network, np.where(wants, problem.credit * SCALE, 0)).reached.sum())}
+    return network
+
+
+def _split_once(network: _Network, demand: Ints, wants: Ints, problem: Problem) -> None:
+    """One level for each open block, written into `demand`; then close what flows and split what does not."""
+    blocks = network.block[network.exits]
+    for block, room in network.room.items():
+        _share_room(demand, np.flatnonzero(wants & (blocks == block)), room, problem)
+    _split_blocks(network, _solve(network, demand), demand, wants)
 
 
 def _build_network(problem: Problem) -> _Network:
@@ -182,6 +216,5 @@ def _settle(problem: Problem, demand: Ints, wants: Ints, max_flows: int) -> Lexi
     """Whole minutes out of thousandths: floors that certainly flow together, checked once more on the whole network."""
     ceiling = np.minimum(-(-demand // SCALE), problem.credit)
     floor = _solve(_build_network(problem), demand // SCALE * SCALE).reached // SCALE
-    measured = wants & is_reachable(problem)
-    fills = (demand / SCALE + problem.credit_spent)[measured] / problem.target[measured]
-    return Leximin(floor, np.maximum(ceiling, floor), float(fills.min(initial=np.inf)) if len(fills) else 0.0, max_flows)
+    measured = (problem.target > 0) & is_reachable(problem)
+    return Leximin(floor, np.maximum(ceiling, floor), _lowest_fill(problem, demand, measured), max_flows)

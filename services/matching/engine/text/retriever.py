@@ -16,16 +16,20 @@ from services.matching.engine.text.encoder import MeaningSpace, SentenceModel
 from services.matching.engine.text.lexical import LexicalIndex, Scores
 from services.matching.engine.text.words import stems, strip_accents, tidy
 
-_COVERAGE, _GRAMS, _MEANING = 0.5, 0.15, 0.5
+# What words say and what sentence models say, by how much each model has shown to know.
+_COVERAGE, _GRAMS = 0.3, 0.1
+_MEANING = {"use": 0.3, "e5": 0.6}
 # Between entries that say the same, small things decide: spelling, number, and that something new is shown first.
-_SURFACE, _NUMBER, _COPY = 0.1, 0.2, 0.1
+_SURFACE, _NUMBER, _COPY = 0.05, 0.2, 0.1
+# A plural entry names a family among entries that do not, as in a list of job titles; among skills it says nothing.
+_FEW_PLURALS = 0.1
 _BATCH = 256
 
 
 class Retriever:
     """A corpus that can be asked. `questions_too`: questions known beforehand; they help to tell rare words from common.
 
-    Entries with the same stems are one text to it; each is scored once. `models`: none, one or more; meaning is their mean.
+    Entries with the same stems are one text to it, scored once. `models`: none, one or more; they add up.
     """
 
     def __init__(self, corpus: Sequence[str], *, questions_too: Sequence[str] = (), models: Sequence[SentenceModel] = ()) -> None:
@@ -45,7 +49,7 @@ class Retriever:
             return np.zeros((len(questions), self.size), dtype=np.float32)
         text_scores = _COVERAGE * self._coverage.scores(questions) + _GRAMS * self._lexical.gram_scores(questions)
         for meaning in self._meanings:
-            text_scores += _MEANING / len(self._meanings) * meaning.scores(questions)
+            text_scores += meaning.scores(questions)
         scores = text_scores[:, self._text_of] + self._surface.scores(questions)
         self._copies.put_behind(scores)
         return np.asarray(scores, dtype=np.float32)
@@ -64,12 +68,13 @@ def rank(questions: Sequence[str], corpus: Sequence[str], *, models: Sequence[Se
 class _Meaning:
     def __init__(self, texts: Sequence[str], model: SentenceModel) -> None:
         self._model = model
+        self._weight = np.float32(_MEANING.get(model.name, 0.5))
         vectors = model.embed(texts)
         self._space = MeaningSpace.fit(vectors)
         self._placed = self._space.place(vectors)
 
     def scores(self, questions: Sequence[str]) -> Scores:
-        near: Scores = self._space.place(self._model.embed(questions)) @ self._placed.T
+        near: Scores = self._weight * (self._space.place(self._model.embed(questions)) @ self._placed.T)
         return near
 
 
@@ -83,10 +88,11 @@ class _Surface:
         )
         self._rows = self._letters.fit_transform(corpus) if any(text.strip() for text in corpus) else None
         self._plural = _heads_plural(corpus)
+        self._penalty = np.float32(_NUMBER if self._plural.mean() < _FEW_PLURALS else 0)
 
     def scores(self, questions: Sequence[str]) -> Scores:
         other_number = _heads_plural(questions)[:, None] != self._plural[None, :]
-        scores = -_NUMBER * other_number.astype(np.float32)
+        scores: Scores = -self._penalty * other_number
         if self._rows is not None:
             scores += _SURFACE * (self._letters.transform(questions) @ self._rows.T).toarray()
         return scores
