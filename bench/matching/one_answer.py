@@ -47,7 +47,8 @@ TERRITORY = "92071"
 BEST = 10
 SKILLS = 200
 NEAR = 4
-CHUNK = 20_000
+CHUNK = 10_000
+DISTINCT = 50_000  # offers made here; a larger territory has each several times, with other minutes and another volunteer
 DEPARTEMENTS = ("75", "77", "78", "91", "92", "93", "94", "95")
 RADII_KM = (2, 3, 5, 5, 5, 8, 10, 10, 15, 20, 30, 50)
 TODAY = local_date(utc_now())
@@ -130,6 +131,27 @@ COLUMNS = {
 }  # fmt: skip
 
 
+# What a copy has of its own: ids, and minutes left by chance.
+_OWN = {
+    "id": "lpad(to_hex(copy), 4, 'f')::text || substr({column}::text, 5)",
+    "free_minutes": "(minutes * (0.2 + 0.8 * random()))::integer",
+    "missions": "floor(random() * 4)::integer",
+}
+
+
+def _write_copies(times: int) -> str:
+    """SQL that makes each row there `times` times as many."""
+    statements = []
+    for table, columns in COLUMNS.items():
+        values = []
+        for column in columns:
+            own = _OWN.get("id" if column in {"id", "offer_id", "volunteer_id"} else column, "{column}").format(column=column)
+            values.append(f"({own})::uuid" if "id" in column.split("_") else own)
+        copies = f"SELECT {', '.join(values)} FROM {table}, generate_series(1, {times - 1}) AS copy ORDER BY copy"
+        statements.append(f"INSERT INTO {table} ({', '.join(columns)}) {copies};")
+    return "\n".join(statements)
+
+
 async def fill(server: embedded_postgres.Server, world: World, *, offers: int) -> Database:
     prefix = f"bench_{offers}"
     url = await create_database(server.url, service="matching", password=PASSWORD, prefix=prefix)
@@ -140,13 +162,16 @@ async def fill(server: embedded_postgres.Server, world: World, *, offers: int) -
     await owner.execute("SET session_replication_role = replica; SET maintenance_work_mem = '512MB'")
     await owner.execute(_BARE + "DROP INDEX ix_offer_search_tokens;")
     chunk: dict[str, list[tuple[Any, ...]]] = {table: [] for table in COLUMNS}
-    for number, rows in enumerate(make_rows(world, offers), start=1):
+    distinct = min(offers, DISTINCT)
+    for number, rows in enumerate(make_rows(world, distinct), start=1):
         for table, row in rows.items():
             chunk[table].append(row)
-        if number % CHUNK == 0 or number == offers:
+        if number % CHUNK == 0 or number == distinct:
             for table, records in chunk.items():
                 await owner.copy_records_to_table(table, records=records, columns=COLUMNS[table])
                 records.clear()
+    if offers > distinct:
+        await owner.execute(_write_copies(offers // distinct))
     index = "CREATE INDEX ix_offer_search_tokens ON offer_search USING gin (tokens) WITH (fastupdate = off);"
     await owner.execute(index + _BARE_INDEX)
     for table in COLUMNS:

@@ -94,20 +94,22 @@ class Profiler:
 
     def _read_one(self, title: str, description: str, placed: list[Vectors], by_meaning: list[Scores]) -> Reading:
         text = f"{title}\n{description}"
-        tokens = [self._corrected(token) for token in find_tokens(text)]
+        read = list(find_tokens(text))
+        tokens = [self._corrected(token) for token in read]
         misled = self._false_friends.find(tokens)
         hits = [
             hit
             for hit in self._terms.find(tokens)
             if not any(hit.phrase.code == other.phrase.code and hit.overlaps(other) for other in misled)
         ]
-        own = self._own_terms.find(tokens)
+        # As they stand: to the speller a territory's own words are misspelt ones of the referential.
+        own = self._own_terms.find(read) or self._own_terms.find(tokens)
         # What the title says, it says twice: people put there what they are after.
         weights = self.trained.lexical.weigh(f"{title} {title} {description}")
         scores = self._add_up(weights, hits, misled, by_meaning)
         scores = np.concatenate([scores, np.full(len(self.codes) - len(scores), scores.min(), dtype=np.float32)])
         for place in {self.place_of[hit.phrase.code] for hit in own}:
-            scores[place] = max(scores[place], scores.max() - _OWN_TERM) + _OWN_TERM
+            scores[place] = max(scores[place], scores.max() - _OWN_TERM / 2) + _OWN_TERM
         flatness = _FLATNESS if self.meanings else _FLATNESS_OF_WORDS_ALONE
         known = bool(tokens) and (bool(hits or own) or any(is_stem(name) for name in weights))
         return Reading(
