@@ -22,9 +22,9 @@ from services.matching.engine.text.encoder import SentenceModel, Vectors
 
 Scores = npt.NDArray[np.float32]
 
-_TERM, _LONG_TERM, _MISLED = 0.5, 1.0, 2.0  # a term of one word, of several; a phrase that means something else
+_TERM, _LONG_TERM, _MISLED = 0.2, 0.4, 2.0  # a term of one word, of several; a phrase that means something else
 _OWN_TERM = 6.0  # an officer's own word for a skill: said by a person, not learnt
-_FLATNESS, _FLATNESS_OF_WORDS_ALONE = 1.3, 1.0
+_FLATNESS, _FLATNESS_OF_WORDS_ALONE = 1.5, 1.4
 
 
 @dataclass(frozen=True)
