@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     if len(present) < len(models):
         print("The sentence models are missing: install the `sentences` extra, then build again.", file=sys.stderr)  # noqa: T201
         return 1
-    write_model(train(referential, models=present))
+    write_model(train(referential, models=present), referential)
     print(f"{FILE}: {FILE.stat().st_size / 1e6:.1f} MB, {len(referential.skills)} skills")  # noqa: T201
     return 0
 

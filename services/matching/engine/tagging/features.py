@@ -8,8 +8,9 @@ from math import log, sqrt
 from services.matching.engine.text.words import stem, tokenise
 
 # Raised with every change of what a text shows: a model of other features is refused.
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 _GRAMS = (3, 4, 5)
+_LETTERS_WEIGHT = 0.5  # beside the stems' 1
 _STEM_MARK = "="  # no letter: a stem is told from the same letters within a word
 
 Weights = dict[str, float]
@@ -26,12 +27,12 @@ def count_features(text: str) -> tuple[Counter[str], Counter[str]]:
 
 
 def weigh_features(text: str, rarity: Mapping[str, float]) -> Weights:
-    """Known features with their weights (1 + log of their number, times their rarity); stems and letters each of length 1."""
+    """Known features with their weights (1 + log of their number, times their rarity); of length 1, letters of half."""
     weights: Weights = {}
-    for counts in count_features(text):
+    for counts, share in zip(count_features(text), (1.0, _LETTERS_WEIGHT), strict=True):
         block = {name: (1 + log(number)) * rarity[name] for name, number in counts.items() if name in rarity}
         length = sqrt(sum(weight * weight for weight in block.values()))
-        weights |= {name: weight / length for name, weight in block.items()}
+        weights |= {name: share * weight / length for name, weight in block.items()}
     return weights
 
 

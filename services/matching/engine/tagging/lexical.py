@@ -1,6 +1,11 @@
 """A classifier of words: which skills' phrases use a text's stems and letters (multinomial naive Bayes over TF-IDF).
 
-Learnt in one pass over the phrases, and a sum at use: every word's share in a result can be told, which `evidence` does.
+Twenty phrases a skill are few: whether a word stands in one of them is half chance. So each skill also counts, for a share,
+what the skills near it use, what its group uses, and what everybody uses (interpolation as of Jelinek and Mercer, 1980, along
+the referential's own nearness). On phrases left out of the training this takes the right skill from 31 % to 40 % for
+associations' and from 57 % to 61 % for volunteers' words (bench/matching/tagging.py).
+
+Learnt in one pass, and a sum at use: every word's share in a result can be told, which `evidence` does.
 """
 
 from collections import Counter
@@ -15,22 +20,35 @@ from services.matching.engine.tagging.features import Weights, count_features, i
 
 Scores = npt.NDArray[np.float32]
 
-_SMOOTHING = 0.01
+_FLOOR = 0.001
+_NEAR, _GROUP, _ALL = 0.2, 0.3, 1.0
 _SMALLEST_GRAM_NUMBER = 2  # letters of a single phrase say nothing
+
+
+def mix_skills(nearness: npt.NDArray[np.float32], groups: Sequence[str]) -> Scores:
+    """(skills, skills): how much of what each skill (row) uses is counted for every skill (column).
+
+    `nearness`: of each two, 0 to 1; `groups`: of each skill.
+    """
+    number = len(groups)
+    same = np.array([[one == other for other in groups] for one in groups], dtype=np.float32)
+    mixed = _NEAR * (nearness - np.diag(np.diag(nearness))) + _GROUP * same / same.sum(axis=1, keepdims=True) + _ALL / number
+    return np.asarray(np.eye(number) + mixed, dtype=np.float32).T
 
 
 @dataclass(frozen=True)
 class LexicalClassifier:
     """`features` with their `rarity`; of the i-th, `columns[starts[i]:starts[i+1]]` are the skills whose phrases have it and
-    `gains` how much it speaks for each, above `floor`, which it counts for a skill whose phrases do not have it.
+    `mass` its weight in them, summed. `mixing` as of `mix_skills`; `totals`: of each skill all its mass, mixed.
     """
 
     features: tuple[str, ...]
-    rarity: npt.NDArray[np.float32]
+    rarity: Scores
     starts: npt.NDArray[np.int64]
     columns: npt.NDArray[np.int16]
-    gains: npt.NDArray[np.float32]
-    floor: npt.NDArray[np.float32]
+    mass: Scores
+    totals: Scores
+    mixing: Scores
     _place: dict[str, int] = field(init=False, repr=False, compare=False)
     _rarity_of: dict[str, float] = field(init=False, repr=False, compare=False)
 
@@ -48,47 +66,45 @@ class LexicalClassifier:
 
     def score(self, weights: Weights) -> Scores:
         """(skills,): log-likelihoods, the highest 0; all 0 where nothing of the text is known."""
-        total = self.floor * np.float32(sum(weights.values()))
-        for name, weight in weights.items():
-            columns, gains = self._row(name)
-            total[columns] += np.float32(weight) * gains
+        total = np.array(list(weights.values()), dtype=np.float32) @ self.log_rates(list(weights))
         return np.asarray(total - total.max(), dtype=np.float32)
 
     def gains_of(self, feature: str) -> Scores:
-        """(skills,): how much more a feature speaks for each skill than for the mean one; zeros if it is not known."""
-        row = np.array(self.floor)
-        if feature not in self._place:
-            return np.zeros_like(row)
-        columns, gains = self._row(feature)
-        row[columns] += gains
+        """(skills,): how much more a known feature speaks for each skill than for the mean one."""
+        row = self.log_rates([feature])[0]
         return np.asarray(row - row.mean(), dtype=np.float32)
 
-    def _row(self, feature: str) -> tuple[npt.NDArray[np.int16], Scores]:
-        place = self._place[feature]
-        row = slice(int(self.starts[place]), int(self.starts[place + 1]))
-        return self.columns[row], self.gains[row]
+    def log_rates(self, features: Sequence[str]) -> Scores:
+        """(features, skills): the logarithm of how often each known feature stands in each skill's phrases, mixed."""
+        used = np.zeros((len(features), len(self.totals)), dtype=np.float32)
+        for row, name in zip(used, features, strict=True):
+            place = self._place[name]
+            entries = slice(int(self.starts[place]), int(self.starts[place + 1]))
+            row[self.columns[entries]] = self.mass[entries]
+        return np.asarray(np.log(used @ self.mixing + _FLOOR) - np.log(self.totals), dtype=np.float32)
 
 
-def train_lexical(texts: Sequence[str], skills: Sequence[int], *, skill_count: int) -> LexicalClassifier:
+def train_lexical(texts: Sequence[str], skills: Sequence[int], *, mixing: Scores) -> LexicalClassifier:
     """`skills`: of each text the number of its skill."""
     rarity = _measure_rarity(texts)
     features = tuple(sorted(rarity))
     place = {name: number for number, name in enumerate(features)}
     mass: list[dict[int, float]] = [{} for _ in features]
-    totals = np.full(skill_count, _SMOOTHING * len(features))
+    sums = np.zeros(len(mixing))
     for text, skill in zip(texts, skills, strict=True):
         for name, weight in weigh_features(text, rarity).items():
             row = mass[place[name]]
             row[skill] = row.get(skill, 0.0) + weight
-            totals[skill] += weight
+            sums[skill] += weight
     rows = [sorted(row.items()) for row in mass]
     return LexicalClassifier(
         features=features,
         rarity=np.array([rarity[name] for name in features], dtype=np.float32),
         starts=np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64),
         columns=np.array([skill for row in rows for skill, _ in row], dtype=np.int16),
-        gains=np.array([log(1 + weight / _SMOOTHING) for row in rows for _, weight in row], dtype=np.float32),
-        floor=(np.log(_SMOOTHING) - np.log(totals)).astype(np.float32),
+        mass=np.array([weight for row in rows for _, weight in row], dtype=np.float32),
+        totals=(sums @ mixing + _FLOOR * len(features)).astype(np.float32),
+        mixing=mixing,
     )
 
 

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from services.matching.engine.referential import Referential
 from services.matching.engine.tagging.features import FEATURES_VERSION
-from services.matching.engine.tagging.lexical import LexicalClassifier, train_lexical
+from services.matching.engine.tagging.lexical import LexicalClassifier, Scores, mix_skills, train_lexical
 from services.matching.engine.tagging.meaning import MeaningClassifier, train_meaning
-from services.matching.engine.tagging.phrases import Phrase, Voice, digest_phrases, list_phrases
+from services.matching.engine.tagging.phrases import Phrase, digest_referential, list_phrases
 from services.matching.engine.text.encoder import SentenceModel
 
 FILE = Path(__file__).parents[2] / "referential" / "model" / "skills.npz"
 REBUILD = "python -m services.matching.engine.tagging.build"
 _DIMENSION = 192
-# A tool's name alone ("Excel") has no meaning that a sentence model could place; a definition is nobody's way to speak.
-_WITH_MEANING = frozenset({Voice.NAME, Voice.SYNONYM, Voice.TITLE, Voice.ASK, Voice.GIVE})
-_GAIN_STEP = 32.0  # gains are kept as bytes, in steps of a thirty-second
+# Masses are kept as bytes: logarithms in steps of a thirty-second, above a hundredth.
+_STEP, _LEAST_MASS = 32.0, 0.01
 
 
 class StaleModel(RuntimeError):
@@ -45,16 +45,14 @@ def train(referential: Referential, *, models: Sequence[SentenceModel]) -> Train
     phrases = list_phrases(referential)
     codes = tuple(referential.skills)
     number = {code: place for place, code in enumerate(codes)}
-    lexical = train_lexical(
-        [phrase.text for phrase in phrases], [number[phrase.code] for phrase in phrases], skill_count=len(codes)
-    )
-    chosen = [place for place, phrase in enumerate(phrases) if phrase.voice in _WITH_MEANING]
+    skills = [number[phrase.code] for phrase in phrases]
+    lexical = train_lexical([phrase.text for phrase in phrases], skills, mixing=_mixing(referential))
     meanings = tuple(
         train_meaning(
             model.name,
-            model.embed([phrases[place].text for place in chosen]),
-            phrase_numbers=chosen,
-            skills=[number[phrases[place].code] for place in chosen],
+            model.embed([phrase.text for phrase in phrases]),
+            phrase_numbers=range(len(phrases)),
+            skills=skills,
             dimension=_DIMENSION,
         )
         for model in models
@@ -62,12 +60,12 @@ def train(referential: Referential, *, models: Sequence[SentenceModel]) -> Train
     return TrainedModel(codes, phrases, _as_kept(lexical), meanings)
 
 
-def write_model(model: TrainedModel, file: Path = FILE) -> None:
+def write_model(model: TrainedModel, referential: Referential, file: Path = FILE) -> None:
     """The same model gives the same bytes."""
     about = {
         "features": FEATURES_VERSION,
-        "phrases": digest_phrases(model.phrases),
-        "meanings": [{"model": meaning.model_name, "spread": meaning.spread} for meaning in model.meanings],
+        "referential": digest_referential(referential),
+        "meanings": [{"model": meaning.model_name, "spreads": meaning.spreads} for meaning in model.meanings],
     }
     lexical = model.lexical
     arrays: dict[str, Any] = {
@@ -76,8 +74,8 @@ def write_model(model: TrainedModel, file: Path = FILE) -> None:
         "rarity": lexical.rarity.astype(np.float16),
         "row_sizes": np.diff(lexical.starts).astype(np.uint16),
         "columns": lexical.columns.astype(np.uint8 if len(model.codes) <= 256 else np.int16),
-        "gains": np.rint(lexical.gains * _GAIN_STEP).astype(np.uint8),
-        "floor": lexical.floor,
+        "mass": _encode(lexical.mass),
+        "totals": lexical.totals,
     }
     for place, meaning in enumerate(model.meanings):
         arrays |= {
@@ -97,17 +95,18 @@ def read_model(referential: Referential, file: Path = FILE) -> TrainedModel:
         raise StaleModel(f"{file} is missing; build it: {REBUILD}")
     with np.load(file, allow_pickle=False) as arrays:
         about = json.loads(arrays["about"].tobytes())
-        phrases = list_phrases(referential)
-        if about["features"] != FEATURES_VERSION or about["phrases"] != digest_phrases(phrases):
+        if about["features"] != FEATURES_VERSION or about["referential"] != digest_referential(referential):
             raise StaleModel(f"{file} was learnt from another referential or by other code; build it anew: {REBUILD}")
         lexical = LexicalClassifier(
             features=tuple(arrays["features"].tobytes().decode().split("\n")),
             rarity=arrays["rarity"].astype(np.float32),
             starts=np.concatenate([[0], np.cumsum(arrays["row_sizes"], dtype=np.int64)]),
             columns=arrays["columns"].astype(np.int16),
-            gains=arrays["gains"].astype(np.float32) / np.float32(_GAIN_STEP),
-            floor=arrays["floor"],
+            mass=_decode(arrays["mass"]),
+            totals=arrays["totals"],
+            mixing=_mixing(referential),
         )
+        phrases = list_phrases(referential)
         meanings = tuple(
             MeaningClassifier(
                 model_name=kept["model"],
@@ -116,7 +115,7 @@ def read_model(referential: Referential, file: Path = FILE) -> TrainedModel:
                 points=arrays[f"points_{place}"],
                 phrase_numbers=arrays[f"phrase_numbers_{place}"],
                 skills=arrays[f"skills_{place}"],
-                spread=kept["spread"],
+                spreads=tuple(kept["spreads"]),
             )
             for place, kept in enumerate(about["meanings"])
         )
@@ -130,9 +129,28 @@ def _as_kept(lexical: LexicalClassifier) -> LexicalClassifier:
         rarity=lexical.rarity.astype(np.float16).astype(np.float32),
         starts=lexical.starts,
         columns=lexical.columns,
-        gains=(np.rint(lexical.gains * _GAIN_STEP) / _GAIN_STEP).astype(np.float32),
-        floor=lexical.floor,
+        mass=_decode(_encode(lexical.mass)),
+        totals=lexical.totals,
+        mixing=lexical.mixing,
     )
+
+
+def _encode(mass: Scores) -> npt.NDArray[np.uint8]:
+    return np.minimum(255, np.rint(np.log1p(mass / _LEAST_MASS) * _STEP)).astype(np.uint8)
+
+
+def _decode(kept: npt.NDArray[np.uint8]) -> Scores:
+    return np.asarray(np.expm1(kept.astype(np.float32) / _STEP) * _LEAST_MASS, dtype=np.float32)
+
+
+def _mixing(referential: Referential) -> Scores:
+    codes = list(referential.skills)
+    place = {code: number for number, code in enumerate(codes)}
+    nearness = np.zeros((len(codes), len(codes)), dtype=np.float32)
+    for code, near in referential.near_percents.items():
+        for other, percent in near.items():
+            nearness[place[code], place[other]] = percent / 100
+    return mix_skills(nearness, [skill.parent for skill in referential.skills.values()])
 
 
 def _bytes_of(text: str) -> "np.ndarray[Any, np.dtype[np.uint8]]":

@@ -36,11 +36,14 @@ def list_phrases(referential: Referential) -> tuple[Phrase, ...]:
     return tuple(phrase for skill in referential.skills.values() for phrase in _phrases_of(skill))
 
 
-def digest_phrases(phrases: tuple[Phrase, ...]) -> str:
-    """SHA-256 in hexadecimal: a model that was built from other phrases is told by it."""
+def digest_referential(referential: Referential) -> str:
+    """SHA-256 in hexadecimal of all that is learnt from: a model that was built from another referential is told by it."""
     digest = hashlib.sha256()
-    for phrase in phrases:
+    for phrase in list_phrases(referential):
         digest.update(f"{phrase.code}\t{phrase.voice}\t{phrase.text}\n".encode())
+    for skill in referential.skills.values():
+        near = sorted(referential.near_percents.get(skill.code, {}).items())
+        digest.update(f"{skill.code}\t{skill.parent}\t{near}\n".encode())
     return digest.hexdigest()
 
 

@@ -22,11 +22,9 @@ from services.matching.engine.text.encoder import SentenceModel, Vectors
 
 Scores = npt.NDArray[np.float32]
 
-_WORDS = 0.5  # weight of the words' log-likelihood
-_MEANING = 1.0
-_TERM, _LONG_TERM, _MISLED = 0.5, 1.0, 2.0  # a term of one word, of several; a phrase that means something else
+_TERM, _LONG_TERM, _MISLED = 0.2, 0.4, 2.0  # a term of one word, of several; a phrase that means something else
 _OWN_TERM = 6.0  # an officer's own word for a skill: said by a person, not learnt
-_FLATNESS, _FLATNESS_OF_WORDS_ALONE = 1.5, 1.0
+_FLATNESS, _FLATNESS_OF_WORDS_ALONE = 1.5, 1.4
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ class Profiler:
         )
 
     def _add_up(self, weights: Mapping[str, float], hits: list[Hit], misled: list[Hit], by_meaning: list[Scores]) -> Scores:
-        scores = _WORDS * self.trained.lexical.score(dict(weights))
+        scores = self.trained.lexical.score(dict(weights))
         said: dict[tuple[int, int], set[str]] = {}
         for hit in hits:
             said.setdefault((hit.first, hit.last), set()).add(hit.phrase.code)
@@ -131,7 +129,7 @@ class Profiler:
         for code in {hit.phrase.code for hit in misled} - set(best):
             scores[self.place_of[code]] -= _MISLED
         for of_model in by_meaning:
-            scores = scores + np.float32(_MEANING / len(by_meaning)) * of_model
+            scores = scores + np.float32(1 / len(by_meaning)) * of_model
         return np.asarray(scores, dtype=np.float32)
 
     def _corrected(self, token: Token) -> Token:
