@@ -38,7 +38,7 @@ class MeaningClassifier:
 
     def place(self, vectors: Vectors) -> Vectors:
         """(texts, dimension) of the sentence model to unit rows of this space."""
-        return _unit_rows((vectors - self.mean) @ self.map)
+        return _unit_rows(np.asarray((vectors - self.mean) @ self.map, dtype=np.float32))
 
     def score(self, placed: Vectors) -> Scores:
         """(texts, skills): the mean of both nearnesses, in units of their usual spread."""
@@ -75,7 +75,7 @@ def train_meaning(
         model_name=model_name,
         mean=mean,
         map=mapping,
-        points=np.rint(_unit_rows((vectors - mean) @ mapping) * _BYTE).astype(np.int8),
+        points=np.rint(_unit_rows(np.asarray((vectors - mean) @ mapping, dtype=np.float32)) * _BYTE).astype(np.int8),
         phrase_numbers=np.array(phrase_numbers, dtype=np.int32),
         skills=np.array(skills, dtype=np.int16),
         spreads=(1.0, 1.0),

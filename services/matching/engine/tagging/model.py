@@ -136,7 +136,7 @@ def _as_kept(lexical: LexicalClassifier) -> LexicalClassifier:
 
 
 def _encode(mass: Scores) -> npt.NDArray[np.uint8]:
-    return np.minimum(255, np.rint(np.log1p(mass / _LEAST_MASS) * _STEP)).astype(np.uint8)
+    return np.asarray(np.minimum(255, np.rint(np.log1p(mass / _LEAST_MASS) * _STEP)), dtype=np.uint8)
 
 
 def _decode(kept: npt.NDArray[np.uint8]) -> Scores:
