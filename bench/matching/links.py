@@ -143,13 +143,3 @@ def _read_rows(file: Path) -> list[list[str]]:
 
 def _digest(question: str) -> bytes:
     return hashlib.sha1(question.encode(), usedforsecurity=False).digest()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(parser)
-    run(parser.parse_args())
-
-
-if __name__ == "__main__":
-    main()

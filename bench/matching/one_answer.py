@@ -4,7 +4,7 @@ Beside each answer, in the same run and for the same needs, the bare question to
 wanted skills (or one near it) in one of the cells that reach the need, by GIN over cells and skills, and nothing else. The offers
 live in the communes of Île-de-France; skills are as unequal as words are (Zipf).
 
-    python -m bench.matching.one_answer --offers 5000 50000 1000000
+    python -m bench.matching one_answer --offers 5000 50000 1000000
 """
 
 import argparse
@@ -247,7 +247,7 @@ async def measure(database: Database, world: World, *, needs: int) -> dict[str, 
     return result
 
 
-async def run(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: int) -> None:
+async def measure_sizes(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: int) -> None:
     world = make_world()
     results: dict[str, dict[str, float]] = {}
     for offers in sizes:
@@ -261,21 +261,17 @@ async def run(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: 
     print_report(f"The best {BEST} of one need", ["offers", *names], rows, {"best": BEST, "needs": needs, "sizes": results})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offers", type=int, nargs="+", default=[5_000, 50_000, 1_000_000])
     parser.add_argument("--needs", type=int, default=200)
-    arguments = parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp(prefix="metis-bench-"))
     folder.chmod(0o755)
     server = embedded_postgres.start(folder / "data", password=PASSWORD, log=folder / "log", durable=False)
     try:
-        uvloop.run(run(server, sizes=arguments.offers, needs=arguments.needs))
+        uvloop.run(measure_sizes(server, sizes=arguments.offers, needs=arguments.needs))
     finally:
         embedded_postgres.stop(server)
         shutil.rmtree(folder, ignore_errors=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
