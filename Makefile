@@ -27,8 +27,8 @@ demo: $(STAMP) ## a whole campaign of two towns, then serve until Ctrl-C (ONCE=1
 up: $(STAMP) ## the platform on this machine, empty, until Ctrl-C
 	@$(BIN)/metis up
 
-test: $(STAMP) ## every test, on a real PostgreSQL and a real RabbitMQ that it finds or fetches
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+test: $(STAMP) ## every test, on a real PostgreSQL and a real RabbitMQ that it finds or fetches (JOBS=2: side by side)
+	$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile)
 
 check: $(STAMP) ## format, lint, types, import rules, generated files
 	$(BIN)/ruff format --check

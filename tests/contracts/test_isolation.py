@@ -47,14 +47,16 @@ def path_to(town: Town, template: str) -> str:
         "webhook-deliveries": "delivery", "panel": "association", "statements": "association",
         "contributor-statements": "company", "grant-proposals": "proposal", "parties": "association", "conventions": "mission",
         "valuations": "mission", "receipts": "receipt", "tax-reductions": "company",
-        "grant-publications": "publication", "approvals": "approval", "holds": "mission",
+        "grant-publications": "publication", "approvals": "approval", "holds": "mission", "rounds": "round",
+        "synonyms": "synonym",
     }  # fmt: skip
     parts = template.removeprefix(PREFIX).split("/")
     for index, part in enumerate(parts):
         if part.startswith("{"):
             literal = {
                 "{ref}": "essai", "{insee}": town.territory, "{version}": "1", "{step}": "check", "{number}": "0",
-                "{client_id}": f"{town.territory}.manager",
+                "{client_id}": f"{town.territory}.manager", "{need_id}": town.ids["need"], "{offer_id}": town.ids["offer"],
+                "{code}": town.ids["skill"],
             }  # fmt: skip
             parts[index] = literal.get(part) or town.ids[names[parts[index - 1]]]
     return "/".join(parts)
@@ -84,6 +86,18 @@ async def live(town: Town, webhook_url: str) -> None:
     agent = await town.person("agent", ["officer"], member_id=town.ids["animator"])
     wanted = {"kind": "withdrawal", "pledge_id": town.ids["pledge"], "minutes": 60}
     town.ids["approval"] = (await agent.post("/approvals", {"wanted": wanted, "reason": "Un second regard"}, key="ask"))["id"]
+    own_skill = {
+        "name_fr": "Élevage d'escargots",
+        "name_en": "Snail farming",
+        "definition": "Élever des escargots.",
+        "parent": "environnement",
+        "synonyms": ["parc à escargots"],
+        "reason": "On le demande ici.",
+    }
+    town.ids["skill"] = (await town.officer.post("/skill-proposals", own_skill, key="skill"))["code"]
+    word = {"phrase": "héliciculture", "reason": "On le dit ici."}
+    town.ids["synonym"] = (await town.officer.post(f"/skills/{town.ids['skill']}/synonyms", word, key="word"))["id"]
+    town.ids["round"] = (await town.officer.post("/rounds", {"campaign_id": campaign}, key="round"))["id"]
     manager = town.people["manager"]
     town.ids["inbox"] = (await wait_until(lambda: manager.everything("/inbox"), what="a notice"))[0]["id"]
     path = f"/webhooks/{webhook['id']}/deliveries"
@@ -150,6 +164,8 @@ class TestEveryRoute:
     async def test_an_unsigned_or_forged_call_gets_nothing(self, towns: list[Town]) -> None:
         sceaux, _ = towns
         for method, template in operations():
+            if "visitor" in DOCUMENT["paths"][template][method.lower()]["x-roles"]:
+                continue  # what the law has published
             url = f"{sceaux.url}/v1/territories/{sceaux.territory}{path_to(sceaux, template)}"
             for headers in ({}, {"authorization": "Bearer x.y.z"}, {"x-territory": sceaux.territory, "x-roles": "officer"}):
                 answer = await sceaux.http.request(method, url, headers=headers)

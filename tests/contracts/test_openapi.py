@@ -65,6 +65,6 @@ def test_every_answer_is_documented(stack: Stack, everybody: str, path: str, met
         case.path_parameters["territory"] = TERRITORY
         if "{client_id}" in path:
             case.path_parameters["client_id"] = f"{TERRITORY}.schemathesis"  # not the client that asks
-        case.call_and_validate(base_url=stack.url, headers={"authorization": f"Bearer {everybody}"}, checks=CHECKS)
+        case.call_and_validate(base_url=stack.url, headers={"authorization": f"Bearer {everybody}"}, checks=CHECKS, timeout=60)
 
     answers_as_documented()

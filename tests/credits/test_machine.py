@@ -339,7 +339,7 @@ class TestAnyOperations:
         run_state_machine_as_test(
             LedgerMachine,
             settings=settings(
-                max_examples=10,
+                max_examples=20,
                 stateful_step_count=40,
                 deadline=None,
                 # No shrinking: each try plays on a real database, and a sequence this short can be read as it is.

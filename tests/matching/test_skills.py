@@ -76,13 +76,13 @@ class TestSuggest:
     async def test_each_with_its_evidence_where_it_stands(self, town: Town) -> None:
         answer = await ask(town.association, "/skill-suggestions", TEXT)
         codes = [one["code"] for one in answer["suggestions"]]
-        assert {"comptabilite", "compostage"} <= set(codes)
-        assert len(codes) <= 5
+        assert codes[0] == "comptabilite"
+        assert 3 <= len(codes) <= 5
         quotes = [quote for one in answer["suggestions"] for quote in one["evidence"]]
         assert quotes
         for quote in quotes:
             assert TEXT[quote["field"]][quote["start"] : quote["end"]] == quote["words"]
-        assert {quote["field"] for quote in quotes} == {"title", "description"}
+        assert {quote["field"] for quote in quotes} <= {"title", "description"}
 
     async def test_of_an_empty_or_odd_text(self, town: Town) -> None:
         for title in ("?", "🙂🙃", "a" * 200, "de la du"):

@@ -254,7 +254,7 @@ class TestFold:
 
 class TestDecideScopes:
     def test_every_role_that_may_sign_in_is_in_the_table(self) -> None:
-        assert {role.value for role in SCOPES_OF_ROLE} == {role.value for role in Role} - {Role.SYSTEM.value}
+        assert {role.value for role in SCOPES_OF_ROLE} == {role.value for role in Role} - {Role.SYSTEM.value, Role.VISITOR.value}
         assert {role.value for role in MemberRole} <= {role.value for role in ClientRole}
 
     def test_without_a_request_all_that_the_roles_allow(self) -> None:

@@ -7,6 +7,7 @@ from fastapi import Query, Response
 from starlette.responses import PlainTextResponse
 
 from kernel.auth import TOWN, Role
+from kernel.errors import NotFound
 from kernel.paging import OnePage, Page, fetch_page
 from kernel.routing import InWork, VersionToEdit, allow, make_router
 from kernel.work import Work
@@ -75,6 +76,8 @@ async def _list_synonyms(work: Work, page: OnePage, *, code: str | None, state: 
     found = await fetch_page(
         work, query, by=word_table.c.id, page=page, shape=lambda row: SynonymOut.of(word_from(row), vocabulary)
     )
+    if code is not None and not found.items and code not in vocabulary.referential.skills:
+        raise NotFound(f"There is no skill {code} here; GET /skills?q=… finds one by its words.")
     steps = await list_steps_of_words(work, [word.id for word in found.items])
     items = [word.with_history(steps.get(word.id, ())) for word in found.items]
     return found.model_copy(update={"items": items})
