@@ -15,8 +15,6 @@ from services.matching.engine.text.encoder import SentenceModel, find_sentence_m
 
 _FEWEST, _MOST = 3, 5
 _WORTH_NAMING = 0.05  # a share below is named only to make three
-_LONG = 60  # words: longer texts may want several things, so their parts are read one by one, too
-_PART = 30
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def tag_reading(profiler: Profiler, reading: Reading, *, with_evidence: bool = T
     """The tags of a text that was read; finding the evidence is most of the work."""
     if not reading.known:
         return ()
-    shares = _pool_parts(profiler, reading)
+    shares = reading.shares
     order = np.argsort(-shares, kind="stable")[:_MOST]
     chosen = [int(place) for rank, place in enumerate(order) if rank < _FEWEST or shares[place] >= _WORTH_NAMING]
     return tuple(
@@ -70,27 +68,6 @@ def tag_reading(profiler: Profiler, reading: Reading, *, with_evidence: bool = T
         )
         for place in chosen
     )
-
-
-def _pool_parts(profiler: Profiler, reading: Reading) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-    """The whole text's shares; of a long one, evenly with the mean of its parts'."""
-    if len(reading.text.split()) < _LONG:
-        return reading.shares
-    parts = [part.shares for part in profiler.read_all([("", part) for part in _cut_parts(reading.text)]) if part.known]
-    if not parts:
-        return reading.shares
-    return np.asarray((reading.shares + np.mean(parts, axis=0)) / 2, dtype=np.float32)
-
-
-def _cut_parts(text: str) -> list[str]:
-    """Sentences, joined until each part has some thirty words."""
-    parts: list[str] = []
-    for sentence in text.replace("\n", ". ").replace("!", ".").replace("?", ".").split("."):
-        if parts and len(parts[-1].split()) < _PART:
-            parts[-1] = f"{parts[-1]}. {sentence.strip()}"
-        elif sentence.strip():
-            parts.append(sentence.strip())
-    return parts
 
 
 class _Held:
