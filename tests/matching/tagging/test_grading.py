@@ -1,12 +1,14 @@
 """The measures, against figures worked out by hand."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from services.matching.engine.tagging.grading import grade_rankings, sum_up
 
 
-def figures(scores: list[list[float]], grades: list[list[int]]) -> dict[str, float]:
+def figures(scores: Sequence[Sequence[float]], grades: Sequence[Sequence[int]]) -> dict[str, float]:
     return sum_up(grade_rankings(np.array(scores, dtype=np.float32), np.array(grades, dtype=np.int8)))
 
 
