@@ -50,7 +50,7 @@ lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --upgrade -q -o requirements.lock
 
-bench: bench-bus bench-gateway bench-ledger bench-statements bench-growth bench-reserve bench-demo ## all measurements
+bench: bench-bus bench-gateway bench-ledger bench-statements bench-growth bench-matching bench-reserve bench-demo ## all measurements
 bench-bus: $(STAMP) ## events per second against bare aio-pika
 	@$(BIN)/python -m bench.bus
 bench-gateway: $(STAMP) ## requests per second against nginx
@@ -61,6 +61,11 @@ bench-statements: $(STAMP) ## a page and a balance in a small ledger and in a la
 	@$(BIN)/python -m bench.statements $(if $(ENTRIES),--entries $(ENTRIES))
 bench-growth: $(STAMP) ## what a transfer costs in a small ledger and in a large one, in one territory and in a thousand (ENTRIES=10000000)
 	@$(BIN)/python -m bench.growth $(if $(ENTRIES),--entries $(ENTRIES))
+bench-matching: $(STAMP) ## what matching's texts, answers and rounds are worth, and what they cost (python -m bench.matching COMMAND: one of them)
+	@$(BIN)/python -m bench.matching links
+	@$(BIN)/python -m bench.matching one_answer
+	@for size in "1000 5000" "10000 50000" "100000 500000"; do set -- $$size; \
+	  $(BIN)/python -m bench.matching round --needs $$1 --volunteers $$2 || exit 1; done
 bench-reserve: $(STAMP) ## reserve and settle over HTTP through the gateway, and where the time goes
 	@$(BIN)/python -m bench.reserve
 bench-demo: $(STAMP) ## seconds and memory of the demo
@@ -72,4 +77,4 @@ compose-test: ## build the images and play the demo against the compose stack (n
 clean: ## forget the demo's state
 	rm -rf .metis build
 
-.PHONY: help install demo up test check format generate lock bench bench-bus bench-gateway bench-ledger bench-statements bench-growth bench-reserve bench-demo compose-test clean
+.PHONY: help install demo up test check format generate lock bench bench-bus bench-gateway bench-ledger bench-statements bench-growth bench-matching bench-reserve bench-demo compose-test clean

@@ -4,7 +4,7 @@ Beside each answer, in the same run and for the same needs, the bare question to
 wanted skills (or one near it) in one of the cells that reach the need, by GIN over cells and skills, and nothing else. The offers
 live in the communes of Île-de-France; skills are as unequal as words are (Zipf).
 
-    python -m bench.matching.one_answer --offers 5000 50000 1000000
+    python -m bench.matching one_answer --offers 5000 50000 1000000
 """
 
 import argparse
@@ -47,7 +47,8 @@ TERRITORY = "92071"
 BEST = 10
 SKILLS = 200
 NEAR = 4
-CHUNK = 20_000
+CHUNK = 10_000
+DISTINCT = 50_000  # offers made here; a larger territory has each several times, with other minutes and another volunteer
 DEPARTEMENTS = ("75", "77", "78", "91", "92", "93", "94", "95")
 RADII_KM = (2, 3, 5, 5, 5, 8, 10, 10, 15, 20, 30, 50)
 TODAY = local_date(utc_now())
@@ -130,6 +131,27 @@ COLUMNS = {
 }  # fmt: skip
 
 
+# What a copy has of its own: ids, and minutes left by chance.
+_OWN = {
+    "id": "lpad(to_hex(copy), 4, 'f')::text || substr({column}::text, 5)",
+    "free_minutes": "(minutes * (0.2 + 0.8 * random()))::integer",
+    "missions": "floor(random() * 4)::integer",
+}
+
+
+def _write_copies(times: int) -> str:
+    """SQL that makes each row there `times` times as many."""
+    statements = []
+    for table, columns in COLUMNS.items():
+        values = []
+        for column in columns:
+            own = _OWN.get("id" if column in {"id", "offer_id", "volunteer_id"} else column, "{column}").format(column=column)
+            values.append(f"({own})::uuid" if "id" in column.split("_") else own)
+        copies = f"SELECT {', '.join(values)} FROM {table}, generate_series(1, {times - 1}) AS copy ORDER BY copy"
+        statements.append(f"INSERT INTO {table} ({', '.join(columns)}) {copies};")
+    return "\n".join(statements)
+
+
 async def fill(server: embedded_postgres.Server, world: World, *, offers: int) -> Database:
     prefix = f"bench_{offers}"
     url = await create_database(server.url, service="matching", password=PASSWORD, prefix=prefix)
@@ -140,13 +162,16 @@ async def fill(server: embedded_postgres.Server, world: World, *, offers: int) -
     await owner.execute("SET session_replication_role = replica; SET maintenance_work_mem = '512MB'")
     await owner.execute(_BARE + "DROP INDEX ix_offer_search_tokens;")
     chunk: dict[str, list[tuple[Any, ...]]] = {table: [] for table in COLUMNS}
-    for number, rows in enumerate(make_rows(world, offers), start=1):
+    distinct = min(offers, DISTINCT)
+    for number, rows in enumerate(make_rows(world, distinct), start=1):
         for table, row in rows.items():
             chunk[table].append(row)
-        if number % CHUNK == 0 or number == offers:
+        if number % CHUNK == 0 or number == distinct:
             for table, records in chunk.items():
                 await owner.copy_records_to_table(table, records=records, columns=COLUMNS[table])
                 records.clear()
+    if offers > distinct:
+        await owner.execute(_write_copies(offers // distinct))
     index = "CREATE INDEX ix_offer_search_tokens ON offer_search USING gin (tokens) WITH (fastupdate = off);"
     await owner.execute(index + _BARE_INDEX)
     for table in COLUMNS:
@@ -222,7 +247,7 @@ async def measure(database: Database, world: World, *, needs: int) -> dict[str, 
     return result
 
 
-async def run(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: int) -> None:
+async def measure_sizes(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: int) -> None:
     world = make_world()
     results: dict[str, dict[str, float]] = {}
     for offers in sizes:
@@ -236,21 +261,17 @@ async def run(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: 
     print_report(f"The best {BEST} of one need", ["offers", *names], rows, {"best": BEST, "needs": needs, "sizes": results})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offers", type=int, nargs="+", default=[5_000, 50_000, 1_000_000])
     parser.add_argument("--needs", type=int, default=200)
-    arguments = parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp(prefix="metis-bench-"))
     folder.chmod(0o755)
     server = embedded_postgres.start(folder / "data", password=PASSWORD, log=folder / "log", durable=False)
     try:
-        uvloop.run(run(server, sizes=arguments.offers, needs=arguments.needs))
+        uvloop.run(measure_sizes(server, sizes=arguments.offers, needs=arguments.needs))
     finally:
         embedded_postgres.stop(server)
         shutil.rmtree(folder, ignore_errors=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -59,7 +59,9 @@ def run(arguments: argparse.Namespace) -> None:
     results = {}
     for way in arguments.ways.split(","):
         settings = Settings(way, arguments.needs, arguments.volunteers, arguments.fairness, not arguments.fast and way == "ours")
-        results[way] = _run_alone(settings)
+        found = results[way] = _run_alone(settings)
+        seconds = f"candidates {found['candidate_seconds']:.1f} s, flow {found['flow_seconds']:.1f} s"
+        print(f"{way}: {seconds}, peak {found['peak_mib']:.0f} MiB, objective {found['objective']:,}", flush=True)
     _print(arguments, results)
 
 

@@ -87,6 +87,8 @@ def print_why(found: Mapping[str, Any]) -> None:
 def print_why_not(found: Mapping[str, Any]) -> None:
     console.print(f"[bold]{escape(found['conclusion'])}[/]")
     _print_rows("Ce qui bloque", ("Condition", "Pourquoi"), [(gate["name"], gate["sentence"]) for gate in found["gates"]])
+    for limit in found["limits"]:
+        console.print(f"[yellow]![/] {escape(limit)}")
     if found["smallest_change"]:
         console.print(f"Le plus petit changement : {escape(found['smallest_change']['sentence'])}")
     if found["taken"]:
@@ -99,6 +101,8 @@ def print_why_not(found: Mapping[str, Any]) -> None:
 
 def print_changes(found: Mapping[str, Any]) -> None:
     console.print(f"[bold]{escape(found['title'])}[/]\n{escape(found['conclusion'])}")
+    for limit in found["limits"]:
+        console.print(f"[yellow]![/] {escape(limit)}")
     sides = {"association": "l'association", "volunteer": "la personne bénévole", "town": "la ville"}
     rows = [
         (

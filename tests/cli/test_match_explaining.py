@@ -27,7 +27,7 @@ class TestPrint:
         text = shown(
             explaining.print_changes,
             {
-                "title": "Remettre [les] comptes", "conclusion": "2 offres.", "changes": [CHANGE], "complete": False, "offers": 2,
+                "title": "Remettre [les] comptes", "conclusion": "2 offres.", "changes": [CHANGE], "complete": False, "offers": 2, "limits": ["le crédit"],
                 "blocked": [{"name": "Heures", "offers": 2}],
             },
         )  # fmt: skip
@@ -42,6 +42,7 @@ class TestPrint:
             {
                 "conclusion": "1 condition n'est pas remplie.", "gates": [{"name": "Heures", "sentence": "6 h demandées"}],
                 "smallest_change": CHANGE, "taken": [{"title": None, "minutes": 90, "state": "agreed"}], "criteria": [],
+                "limits": [],
             },
         )  # fmt: skip
         for part in ("Heures", "6 h demandées", "Avec 3 h", "une autre mission", "1 h 30"):

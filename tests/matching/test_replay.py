@@ -37,7 +37,7 @@ def make_inputs(*, fairness_permille: int = 500, whole: bool = True, needs: int 
     made_needs = [
         make_need(
             association_id=draw.choice(associations),
-            skills=tuple(Skill(label) for label in draw.sample(labels, 2)),
+            skills=tuple(Skill(label, evidence=("mots de la personne",)) for label in draw.sample(labels, 2)),
             minutes=60 * draw.randint(1, 6),
             commune=draw.choice([SCEAUX, ANTONY, BOURG_LA_REINE]),
             remote=draw.random() < 0.3,
@@ -77,7 +77,13 @@ class TestInputs:
 
     def test_hold_no_title_and_no_text_of_people(self) -> None:
         written = encode_inputs(freeze_inputs(make_inputs())).decode()
-        for words in ("Remettre les comptes", "Deux années de factures", "Tenir des comptes", "petites structures"):
+        for words in (
+            "Remettre les comptes",
+            "Deux années de factures",
+            "Tenir des comptes",
+            "petites structures",
+            "mots de la personne",
+        ):
             assert words not in written
 
     @pytest.mark.parametrize("bad", [b"", b"[]", b'{"format":99}'])

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -229,8 +230,17 @@ class TestRelease:
             withdrawn["id"]: "le besoin a été retiré depuis",
             busy["id"]: "l'offre n'est plus ouverte, ou sa personne bénévole n'est plus active",
         }
-        assert len(await published(MissionProposed)) == 1
+        [told] = await published(MissionProposed)
         assert len(offers) == 3
+        # What the association still lacks has changed since: the mission and its record keep what decided.
+        mission = await ask(rounds.town.officer, f"/missions/{told['mission_id']}", method="GET")
+        decided = by_need[kept["id"]]
+        assert (mission["score"], mission["parts"]) == (decided["points"], decided["parts"])
+        async with open_work(rounds.database, Caller.system(rounds.town.territory)) as work:
+            record = await work.driver.fetchval(
+                "SELECT explanation->>'score' FROM mission WHERE id = $1", UUID(told["mission_id"])
+            )
+        assert int(record) == decided["points"]
 
     async def test_an_exclusion_after_computing_is_kept_and_a_pin_asks_for_a_new_round(self, rounds: Rounds) -> None:
         need, offer = await rounds.town.add_open_need(), await rounds.add_offer()

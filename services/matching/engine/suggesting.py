@@ -37,7 +37,9 @@ class Suggestion:
 
 def suggest(title: str, description: str, *, kind: Kind, vocabulary: Vocabulary) -> tuple[Suggestion, ...]:
     """Up to five skills. The first call of a process loads what the tagger has learnt, which takes a while and memory."""
-    from services.matching.engine.plain_tagging import Addition, suggest_skills  # noqa: PLC0415  (only who asks pays for it)
+    # Only who asks pays for numpy and the models.
+    from services.matching.engine.tagging.profile import Addition  # noqa: PLC0415
+    from services.matching.engine.tagging.suggestion import suggest_skills  # noqa: PLC0415
 
     skills = vocabulary.referential.skills
     additions = [Addition(code, phrase, skills[code].name_fr) for code, phrase in vocabulary.additions if code in skills]

@@ -136,6 +136,7 @@ class SmallestChangeOut(BaseModel):
     offers: int = Field(description="Open offers that were looked at.")
     complete: bool = Field(description="No open offer was left out.")
     fitting: int = Field(description="Offers that fit as it is.")
+    limits: list[str] = Field(description="Beside the gates: credit that does not suffice, as far as it is known; in French.")
     changes: list[CureOut] = Field(description="One for each kind of change, or for each two kinds where one does not suffice.")
     blocked: list[BlockedOut] = Field(description="How many offers each gate stops; an offer may be stopped by several.")
 
@@ -150,6 +151,7 @@ class SmallestChangeOut(BaseModel):
             offers=cures.offers,
             complete=search.complete,
             fitting=len(cures.fitting),
+            limits=list(search.limits),
             changes=[CureOut.of(cure) for cure in cures.cures],
             blocked=[BlockedOut(gate=gate, name=GATES[gate][0], offers=offers) for gate, offers in blocked],
         )
@@ -183,6 +185,7 @@ class WhyNotOut(BaseModel):
     offer_id: UUID
     conclusion: str = Field(description="A French sentence.")
     gates: list[GateOut] = Field(description="All that block; none where the pair is possible.")
+    limits: list[str] = Field(description="Beside the gates: credit or promise that does not suffice, as far as it is known.")
     smallest_change: CureOut | None = Field(description="That would make this pair possible.")
     score: int | None
     criteria: list[CriterionOut] = Field(description="The score of this pair, as it would be.")
@@ -201,6 +204,7 @@ class WhyNotOut(BaseModel):
             gates=[
                 GateOut(gate=kind, name=GATES[kind][0], sentence=describe_obstacle(fit, kind)) for kind in fit.obstacles
             ] if fit else [],
+            limits=list(found.limits),
             smallest_change=CureOut.of(found.cure) if found.cure else None,
             score=fit.score if fit else None,
             criteria=[CriterionOut.of(one, sides=sides) for one in _list_criteria(fit)] if fit else [],
@@ -229,7 +233,7 @@ def _preferred(mission: Mission, *, told: bool) -> PreferredOut:
     return PreferredOut(score=mission.score, points=points, mission_id=mission.id if told else None)
 
 
-def _conclude(found: WhyNot) -> str:
+def _conclude(found: WhyNot) -> str:  # noqa: PLR0911 - a sentence a case
     fit = found.fit
     if found.is_served:
         return "Cette offre sert ce besoin : une mission est proposée ou agréée entre les deux."
@@ -246,6 +250,8 @@ def _conclude(found: WhyNot) -> str:
             f"Rien ne bloque, mais une autre offre a été proposée pour ce besoin, avec {found.preferred.score} points "
             f"au lieu de {fit.score}."
         )
+    if found.limits:
+        return f"Les conditions sont remplies, mais {' ; '.join(found.limits)}."
     taken = sum(mission.minutes for mission in found.taken)
     if taken:
         missions = count(len(found.taken), "mission")

@@ -10,7 +10,7 @@ from kernel.errors import Forbidden, NotFound
 from kernel.work import Work
 from services.matching.domain.missions import Mission
 from services.matching.domain.needs import Need
-from services.matching.domain.offers import Offer
+from services.matching.domain.offers import Candidate, Offer, decide_contributor
 from services.matching.domain.weights import WeightsVersion
 from services.matching.engine.cells import ANYWHERE, make_tokens
 from services.matching.engine.comparison import find_key
@@ -19,10 +19,12 @@ from services.matching.engine.explaining.need_record import build_need_record
 from services.matching.engine.explaining.record import Reader, build_record
 from services.matching.engine.explaining.search import find_cure, find_cures
 from services.matching.engine.fit import assess
+from services.matching.engine.sentences import write_hours
 from services.matching.engine.surroundings import Surroundings
 from services.matching.store.candidates import list_offers_by_token, list_open_offers, load_candidates
 from services.matching.store.explaining import count_past_missions, find_live_mission, list_live_missions, read_proposed_at
 from services.matching.store.history import list_steps
+from services.matching.store.minutes import measure_means
 from services.matching.store.missions import get_mission
 from services.matching.store.needs import get_need
 from services.matching.store.offers import get_offer
@@ -78,7 +80,7 @@ async def find_smallest_change(work: Work, need_id: UUID) -> Search:
     candidates = await load_candidates(work, ids)
     # In a thread: ten thousand offers take a second, and other requests go on meanwhile.
     cures = await asyncio.to_thread(find_cures, need, candidates, surroundings)
-    return Search(need, cures, complete, surroundings.referential.version)
+    return Search(need, cures, complete, surroundings.referential.version, await _list_limits(work, need))
 
 
 async def make_need_record(work: Work, need_id: UUID, *, contact: str) -> dict[str, Any]:
@@ -91,6 +93,7 @@ async def make_need_record(work: Work, need_id: UUID, *, contact: str) -> dict[s
         past_missions=await count_past_missions(work, need_id=need_id),
         in_force=await get_weights(work),
         referential=search.referential,
+        limits=search.limits,
         contact=contact,
         now=work.now,
     )
@@ -133,7 +136,22 @@ async def explain_pair(work: Work, need_id: UUID, offer_id: UUID) -> WhyNot:
         live if live and live.offer_id != offer_id else None,
         is_served=live is not None and live.offer_id == offer_id,
         full=work.caller.is_town or Role.AUDITOR in work.caller.roles,
+        limits=await _list_limits(work, need, *candidates),
     )
+
+
+async def _list_limits(work: Work, need: Need, *candidates: Candidate) -> tuple[str, ...]:
+    """What credits will refuse as far as it has told us: the association's credit, the contributor's promise."""
+    means, asked = await measure_means(work, need.campaign_id), need.facts.minutes
+    limits = []
+    if (credit := means.credit_of(need.association_id)) is not None and credit < asked:
+        limits.append(f"le crédit de l'association n'y suffit pas : {write_hours(credit)} pour {write_hours(asked)}")
+    for candidate in candidates:
+        contributor_id, company_id = decide_contributor(candidate.offer, employer_id=candidate.employer_id)
+        if (promise := means.promise_of(contributor_id)) is not None and promise < asked:
+            whose = "de l'entreprise" if company_id else "de la personne bénévole"
+            limits.append(f"la promesse {whose} n'y suffit pas : {write_hours(promise)} pour {write_hours(asked)}")
+    return tuple(limits)
 
 
 async def _see_offer(work: Work, need: Need, offer_id: UUID, opened: Offer | None) -> Offer:

@@ -22,6 +22,8 @@ from services.matching.engine.explaining.freezing import Origin
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.gates import ObstacleKind
 from services.matching.engine.reasons import describe_obstacle
+from services.matching.engine.rounds.inputs import decode_inputs, decompress
+from services.matching.engine.rounds.pairs import assess_pair
 from services.matching.engine.sentences import write_hours
 from services.matching.engine.surroundings import Surroundings
 from services.matching.store import rounds as store
@@ -30,7 +32,7 @@ from services.matching.store.minutes import measure_means
 from services.matching.store.missions import insert_proposed
 from services.matching.store.needs import lock_needs
 from services.matching.store.offers import list_candidates
-from services.matching.store.round_results import Released, insert_released, list_proposals
+from services.matching.store.round_results import Released, insert_released, list_proposals, read_inputs
 from services.matching.use_cases.candidates import look_around
 from services.matching.use_cases.proposals import build_mission, publish_proposal, take_turn
 
@@ -100,7 +102,7 @@ async def release_round(work: Work, round_id: UUID, *, note: str | None) -> Roun
     _check_pins(choices, proposals)
     now = await _look(work, found, proposals, choices)
     # In a thread: other requests go on meanwhile.
-    missions, outcome = await asyncio.to_thread(_judge_all, found, proposals, now)
+    missions, outcome = await asyncio.to_thread(_judge_all, found, proposals, now, await read_inputs(work, round_id))
     await insert_proposed(work, missions)
     for mission in missions:
         publish_proposal(work, mission)
@@ -141,26 +143,51 @@ async def _look(work: Work, found: Round, proposals: Sequence[RoundProposal], ch
     )
 
 
-def _judge_all(found: Round, proposals: Sequence[RoundProposal], now: _Now) -> tuple[list[Mission], list[Released]]:
-    missions, outcome = [], []
+class _Then:
+    """The round as it was computed: the fits that decided, read from its stored inputs."""
+
+    def __init__(self, stored_inputs: bytes) -> None:
+        self._inputs = decode_inputs(decompress(stored_inputs))
+        self._needs = {need.id: need for need in self._inputs.needs}
+        self._candidates = {candidate.offer.id: candidate for candidate in self._inputs.candidates}
+
+    def fit_of(self, proposal: RoundProposal) -> Fit:
+        need, candidate = self._needs[proposal.need_id], self._candidates[proposal.offer_id]
+        return assess_pair(need, candidate, self._inputs, pinned=proposal.pinned)
+
+
+def _judge_all(
+    found: Round, proposals: Sequence[RoundProposal], now: _Now, stored_inputs: bytes
+) -> tuple[list[Mission], list[Released]]:
+    missions, outcome, then = [], [], _Then(stored_inputs)
     for proposal in proposals:
         fit = now.judge(proposal)
         if isinstance(fit, str):
             outcome.append(Released(proposal.id, left_out=fit))
             continue
-        mission = _build(found, proposal, fit)
+        mission = _build(found, proposal, fit, then)
         now.take(proposal, mission.minutes)
         missions.append(mission)
         outcome.append(Released(proposal.id, mission_id=mission.id))
     return missions, outcome
 
 
-def _build(found: Round, proposal: RoundProposal, fit: Fit) -> Mission:
-    """The mission with the points that decided; with those of now where need or offer were edited since."""
-    mission = build_mission(fit, origin=Origin.ROUND, round=_tell(found, proposal))
-    if (fit.need.version, fit.candidate.offer.version) != (proposal.need_version, proposal.offer_version):
-        return mission
-    return replace(mission, score=proposal.points, parts=proposal.parts, reasons=proposal.reasons)
+def _build(found: Round, proposal: RoundProposal, fit: Fit, then: _Then) -> Mission:
+    """The mission, its score and its record with the measures that decided; with those of now where need or offer were
+    edited since. The days are those that are left."""
+    told = fit
+    if (fit.need.version, fit.candidate.offer.version) == (proposal.need_version, proposal.offer_version):
+        decided = then.fit_of(proposal)
+        told = replace(
+            fit,
+            candidate=replace(decided.candidate, offer=fit.candidate.offer, employer_id=fit.candidate.employer_id),
+            first_day=decided.first_day,
+            last_day=decided.last_day,
+            common_week=decided.common_week,
+            measures=decided.measures,
+        )
+    mission = build_mission(told, origin=Origin.ROUND, round=_tell(found, proposal))
+    return replace(mission, starts_on=fit.first_day, ends_on=fit.last_day)
 
 
 def _tell(found: Round, proposal: RoundProposal) -> dict[str, object]:

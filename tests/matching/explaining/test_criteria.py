@@ -3,7 +3,7 @@
 import re
 from dataclasses import fields
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.matching.domain.shared import Skill
@@ -44,7 +44,7 @@ class TestListCriteria:
         remote=st.booleans(),
         radius_km=st.integers(1, 9),
     )
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_points_add_up_and_calculations_hold(
         self,
         weights: Weights,

@@ -6,12 +6,14 @@ import asyncpg
 import pytest
 
 from kernel.auth import Caller, Role
+from kernel.database import Database
 from kernel.events.matching import MissionDeclined
 from kernel.ids import new_id
 from kernel.work import open_work
 from services.matching.engine.explaining.record import digest
 from tests.builders.matching import ANTONY
 from tests.matching.conftest import Enter, MakeDuo, Published, Town, ask
+from tests.matching.rounds import Rounds
 from tests.support.clients import client_for, make_caller
 
 HOSTILE = "<script>alert('x')</script>"
@@ -19,6 +21,11 @@ RECORD = {
     "format", "law", "complete", "note", "reader", "about", "contribution", "data", "parameters", "operations", "versions",
     "contact", "proposal_digest", "digest",
 }  # fmt: skip
+
+
+@pytest.fixture
+async def rounds(town: Town, database: Database) -> Rounds:
+    return Rounds(town, database)
 
 
 async def read_page(client: Any, path: str) -> str:
@@ -195,6 +202,35 @@ class TestNeedRecord:
         assert "Avec 3 h au lieu de 6 h." in text
         _, stranger = await town.add_association()
         await ask(stranger, f"/needs/{need['id']}/record", method="GET", status=403)
+
+
+class TestRounds:
+    async def test_the_record_says_which_round_chose(self, rounds: Rounds) -> None:
+        await rounds.grant()
+        need = await rounds.town.add_open_need()
+        offer = await rounds.add_offer()
+        asked = await rounds.ask(fairness=0.5)
+        await rounds.compute()
+        await rounds.release(asked)
+        missions = await ask(rounds.town.officer, f"/missions?need_id={need['id']}", method="GET")
+        mission = missions["items"][0]
+        assert mission["offer_id"] == offer["id"]
+        record = await ask(rounds.town.association, f"/missions/{mission['id']}/record", method="GET")
+        assert "calcul d'ensemble" in record["contribution"]["degree"]
+        told = record["contribution"]["round"]
+        assert (told["id"], told["fairness_permille"], told["pinned"]) == (asked["id"], 500, False)
+        assert sum(one["points"] for one in record["parameters"]["criteria"]) == mission["score"]
+
+    async def test_credit_that_does_not_suffice_is_said(self, rounds: Rounds) -> None:
+        await rounds.grant(minutes=60)
+        need = await rounds.town.add_open_need()
+        offer = await rounds.add_offer(promise=120)
+        short = "le crédit de l'association n'y suffit pas : 1 h pour 6 h"
+        found = await ask(rounds.town.association, f"/needs/{need['id']}/smallest-change", method="GET")
+        assert (found["fitting"], found["limits"]) == (1, [short])
+        pair = await ask(rounds.town.officer, f"/needs/{need['id']}/why-not/{offer['id']}", method="GET")
+        assert pair["limits"] == [short, "la promesse de la personne bénévole n'y suffit pas : 2 h pour 6 h"]
+        assert pair["conclusion"].startswith("Les conditions sont remplies, mais le crédit")
 
 
 class TestRules:

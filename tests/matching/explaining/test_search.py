@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from itertools import combinations, product
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernel.ids import new_id
@@ -122,7 +122,7 @@ def _candidates(draw: st.DrawFn) -> Candidate:
 
 class TestFindCures:
     @given(pairs())
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_one_kind_is_the_smallest_there_is(self, drawn: tuple[Need, list[Candidate], Surroundings]) -> None:
         need, candidates, surroundings = drawn
         found = find_cures(need, candidates, surroundings)
@@ -135,7 +135,7 @@ class TestFindCures:
         assert all(cure.after.fits for cure in found.cures)
 
     @given(pairs())
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def test_two_kinds_only_where_one_does_not_suffice(self, drawn: tuple[Need, list[Candidate], Surroundings]) -> None:
         need, candidates, surroundings = drawn
         candidates = candidates[:1]

@@ -13,12 +13,14 @@ from services.matching.engine.fit import Fit
 
 @dataclass(frozen=True)
 class Search:
-    """`complete`: every open offer was looked at, not only those whose skills are nearest."""
+    """`complete`: every open offer was looked at, not only those whose skills are nearest. `limits`: what stands in the way
+    beside the gates, French sentences."""
 
     need: Need
     cures: Cures
     complete: bool
     referential: str
+    limits: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class WhyNot:
     preferred: Mission | None
     is_served: bool
     full: bool
+    limits: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def find_words(texts: Mapping[str, str], skills: Iterable[Skill], referential: R
 
 def _list_phrases(skill: Skill, referential: Referential) -> Iterable[str]:
     known = referential.skills.get(find_key(skill, referential))
-    labels: tuple[str, ...] = (skill.label,)
+    labels: tuple[str, ...] = (skill.label, *skill.evidence)
     if known is not None:
         labels += (known.name_fr, *known.synonyms, *known.asks, *known.gives, *known.titles, *known.tools)
     return dict.fromkeys(normalise_label(label) for label in labels)

@@ -86,4 +86,6 @@ def _describe_gate(fit: Fit, kind: ObstacleKind) -> dict[str, Any]:
 def list_facts(facts: NeedFacts | OfferFacts, *, version: int) -> dict[str, Any]:
     """Written facts without what is nobody's to read in an explanation."""
     values = {name: value for name, value in asdict(facts).items() if name not in _LEFT_OUT}
+    for skill in values["skills"]:
+        del skill["confirmed_by"]  # who it was is told by need and offer, to those who may read it
     return values | {"version": version, "has_point": facts.point is not None}

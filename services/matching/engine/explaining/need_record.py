@@ -4,7 +4,7 @@ A proposal freezes what it was made of; where there is none, nothing was frozen.
 asked for, over the offers that are open then, and says so.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -38,6 +38,7 @@ def build_need_record(
     *,
     complete: bool,
     past_missions: Mapping[str, int],
+    limits: Sequence[str],
     in_force: WeightsVersion,
     referential: str,
     contact: str,
@@ -93,6 +94,11 @@ def build_need_record(
                 "changes": [{"sentence": say_cure(cure), "cost": cure.cost} for cure in cures.cures],
             },
             {
+                "step": "credit",
+                "what": "Comparaison au crédit de l'association, tel que le grand livre l'a fait connaître.",
+                "result": " ; ".join(limits) or "rien ne s'y oppose, autant qu'on sache",
+            },
+            {
                 "step": "past",
                 "what": "Missions déjà proposées pour ce besoin, puis refusées, déclinées ou annulées.",
                 "result": str(sum(past_missions.values())),
@@ -114,7 +120,7 @@ def build_need_record(
 
 def render_need_record(record: Mapping[str, Any]) -> str:
     """The same as a page in plain French."""
-    about, versions, (gates, changes, past) = record["about"], record["versions"], record["operations"]
+    about, versions, (gates, changes, credit, past) = record["about"], record["versions"], record["operations"]
     return markup.page(
         f"Pourquoi rien n'est proposé : {about['title']}",
         markup.paragraph(f"Besoin de {write_hours(about['minutes'])}. {record['note']}"),
@@ -144,7 +150,7 @@ def render_need_record(record: Mapping[str, Any]) -> str:
                 [(one["name"], one["asks"], one["offers"]) for one in gates["gates"]],
             ),
             markup.paragraph(changes["what"]), markup.bullets(change["sentence"] for change in changes["changes"]),
-            markup.paragraph(f"{past['what']} {past['result']}"),
+            markup.paragraph(f"{credit['what']} {credit['result']}."), markup.paragraph(f"{past['what']} {past['result']}"),
         ),
         markup.section("Comprendre, contester", markup.paragraph(f"Une personne vous répond : {record['contact']}")),
         markup.footer(

@@ -44,6 +44,10 @@ _INCOMPLETE = (
     "raisons le sont."
 )
 
+_CONFIRMED = {
+    "suggested": ", suggérée d'après le texte puis confirmée", "typed": ", écrite par une personne", "imported": ", importée",
+}  # fmt: skip
+
 
 class Reader(StrEnum):
     """Who asks. The offer's facts beyond the reasons are the volunteer's (and the town's to check), not the association's."""
@@ -205,12 +209,17 @@ def _tell_offer(offer: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _tell_terms(facts: Mapping[str, Any]) -> list[tuple[str, Any]]:
     point = " (point précisé)" if facts["has_point"] else ""
     return [
-        ("compétences", ", ".join(f"{skill['label']} (niveau {skill['level']})" for skill in facts["skills"])),
+        ("compétences", ", ".join(_tell_skill(skill) for skill in facts["skills"])),
         ("lieu", f"commune {facts['commune']}{point}" if facts["commune"] else "à distance seulement"),
         ("à distance", "oui" if facts["remote"] else "non"),
         ("langues", write_languages(facts["languages"])),
         ("moments de la semaine", ", ".join(facts["week"]) or "tous"),
     ]
+
+
+def _tell_skill(skill: Mapping[str, Any]) -> str:
+    how = _CONFIRMED.get(skill.get("source") or "", "")
+    return f"{skill['label']} (niveau {skill['level']}{how})"
 
 
 def _list_operations(mission: Mission, criteria: Sequence[Criterion]) -> list[dict[str, Any]]:

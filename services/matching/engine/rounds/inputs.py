@@ -158,7 +158,8 @@ def _freeze_offer(facts: OfferFacts, referential: Referential) -> OfferFacts:
 
 
 def _freeze_skills(skills: Iterable[Skill], referential: Referential) -> tuple[Skill, ...]:
-    return tuple(replace(skill, code=skill.code or referential.find_code(skill.label)) for skill in skills)
+    """What is compared, without who confirmed it and from which words."""
+    return tuple(Skill(skill.label, skill.level, skill.code or referential.find_code(skill.label)) for skill in skills)
 
 
 def _cut(inputs: CampaignInputs, needs: tuple[Need, ...], candidates: tuple[Candidate, ...]) -> Surroundings:
@@ -213,7 +214,8 @@ def _cut_means(means: Means, needs: tuple[Need, ...], candidates: tuple[Candidat
 
 
 def _write_facts(facts: NeedFacts | OfferFacts) -> dict[str, Any]:
-    return {name: value for name, value in asdict(facts).items() if name not in _UNREAD}
+    skills = [[skill.label, skill.level, skill.code] for skill in facts.skills]
+    return {name: value for name, value in asdict(facts).items() if name not in _UNREAD} | {"skills": skills}
 
 
 def _write_need(need: Need) -> dict[str, Any]:
@@ -230,7 +232,7 @@ def _read_facts(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: row[name] for name in names if name in row}
     for name in _DAYS & set(found):
         found[name] = None if found[name] is None else date.fromisoformat(found[name])
-    found["skills"] = tuple(Skill(**skill) for skill in row["skills"])
+    found["skills"] = tuple(Skill(*skill) for skill in row["skills"])
     found["languages"] = tuple(row["languages"])
     found["week"] = tuple(WeekPart(part) for part in row["week"])
     found["setting"] = None if row["setting"] is None else Setting(row["setting"])

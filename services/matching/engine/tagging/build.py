@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from services.matching.engine.referential import load_referential
-from services.matching.engine.tagging.model import FILE, StaleModel, read_model, train, write_model
+from services.matching.engine.tagging.model import FILE, StaleModel, check_features, read_model, train, write_model
 from services.matching.engine.text.encoder import SentenceModel, Vectors, find_sentence_model
 
 MODELS = ("use", "e5")
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     referential = load_referential()
     if given.check:
         try:
-            read_model(referential)
+            check_features(read_model(referential))
         except StaleModel as stale:
             print(stale, file=sys.stderr)  # noqa: T201
             return 1

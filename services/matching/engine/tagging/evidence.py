@@ -13,7 +13,7 @@ from services.matching.engine.tagging.profile import Profiler, Reading
 
 _MOST = 4
 _LEAST_GAIN = 0.15  # of a word: less is chance
-_LEAST_RARITY = 5.5  # of a word: in more than about one phrase of a hundred it proves nothing to a reader
+_LEAST_RARITY = 6.3  # of a word: in more than about one phrase of two hundred it proves nothing to a reader
 _LEAST_SIMILARITY = 0.3  # of a clause and a phrase
 _CLAUSE = re.compile(r"[^.!?;:\n]+[.!?;:]*")
 

@@ -7,13 +7,12 @@ near the middle of the skill's phrases. That is better than nearness to single p
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
-from services.matching.engine.text.encoder import Vectors
+from services.matching.engine.text.encoder import Vectors, unit_rows
 
 Scores = npt.NDArray[np.float32]
 
@@ -34,7 +33,7 @@ class MeaningClassifier:
 
     def place(self, vectors: Vectors) -> Vectors:
         """(texts, dimension) of the sentence model to unit rows of this space."""
-        return _unit_rows((vectors - self.mean) @ self.map)
+        return unit_rows((vectors - self.mean) @ self.map)
 
     def score(self, placed: Vectors) -> Scores:
         """(texts, skills): cosines in units of their usual spread."""
@@ -49,7 +48,7 @@ def train_meaning(model_name: str, vectors: Vectors, skills: Sequence[int], *, d
     mean, mapping = (array.astype(np.float16).astype(np.float32) for array in (mean, mapping))
     trained = MeaningClassifier(model_name, mean, mapping, np.zeros((0, mapping.shape[1]), dtype=np.float32), 1.0)
     placed = trained.place(vectors)
-    middles = _unit_rows(np.stack([placed[numbers == skill].mean(axis=0) for skill in range(numbers.max() + 1)]))
+    middles = unit_rows(np.stack([placed[numbers == skill].mean(axis=0) for skill in range(numbers.max() + 1)]))
     trained = replace(trained, middles=middles.astype(np.float16).astype(np.float32))
     return replace(trained, spread=float(trained.score(placed).std(axis=1).mean()))
 
@@ -68,7 +67,3 @@ def _tell_apart(vectors: Vectors, skills: npt.NDArray[np.int_], *, dimension: in
     directions = directions * np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])])
     mapping = directions * np.maximum(strengths, 1e-9) ** 0.25
     return np.asarray(mean, dtype=np.float32), np.asarray(mapping / np.abs(mapping).max(), dtype=np.float32)
-
-
-def _unit_rows(rows: npt.NDArray[np.floating[Any]]) -> Vectors:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), dtype=np.float32)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from services.matching.engine.referential import Referential
 from services.matching.engine.tagging.features import FEATURES_VERSION
-from services.matching.engine.tagging.lexical import LexicalClassifier, Scores, mix_skills, train_lexical
+from services.matching.engine.tagging.lexical import LexicalClassifier, Scores, list_features, mix_skills, train_lexical
 from services.matching.engine.tagging.meaning import MeaningClassifier, train_meaning
 from services.matching.engine.tagging.phrases import Phrase, digest_referential, list_phrases
 from services.matching.engine.text.encoder import Vectors
@@ -118,6 +118,12 @@ def read_model(referential: Referential, file: Path = FILE) -> TrainedModel:
             for place, kept in enumerate(about["meanings"])
         )
     return TrainedModel(tuple(referential.skills), phrases, lexical, meanings)
+
+
+def check_features(model: TrainedModel) -> None:
+    """Read all phrases anew, which takes some seconds. Raises StaleModel where words are stemmed otherwise than for the file."""
+    if list_features([phrase.text for phrase in model.phrases]) != model.lexical.features:
+        raise StaleModel(f"{FILE} was learnt from words that are now read otherwise; build it anew: {REBUILD}")
 
 
 def _as_kept(lexical: LexicalClassifier) -> LexicalClassifier:

@@ -6,7 +6,7 @@ Few numbers decide how they are weighed, and they were chosen on the development
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -96,21 +96,23 @@ class Profiler:
 
     def _read_one(self, title: str, description: str, placed: list[Vectors], by_meaning: list[Scores]) -> Reading:
         text = f"{title}\n{description}"
-        tokens = [self._corrected(token) for token in find_tokens(text)]
+        read = list(find_tokens(text))
+        tokens = [self._corrected(token) for token in read]
         misled = self._false_friends.find(tokens)
         hits = [
             hit
             for hit in self._terms.find(tokens)
             if not any(hit.phrase.code == other.phrase.code and hit.overlaps(other) for other in misled)
         ]
-        own = self._own_terms.find(tokens)
+        # As they stand: to the speller a territory's own words are misspelt ones of the referential.
+        own = self._own_terms.find(read) or self._own_terms.find(tokens)
         # What the title says, it says twice: people put there what they are after.
         weights = self.trained.lexical.weigh(f"{title} {title} {description}")
         scores = self._add_up(weights, hits, misled, by_meaning)
         scores = np.concatenate([scores, np.full(len(self.codes) - len(scores), scores.min(), dtype=np.float32)])
         for place in {self.place_of[hit.phrase.code] for hit in own}:
-            scores[place] = max(scores[place], scores.max() - _OWN_TERM) + _OWN_TERM
-        known = bool(tokens) and (bool(hits or own) or any(is_stem(name) for name in weights))
+            scores[place] = max(scores[place], scores.max() - _OWN_TERM / 2) + _OWN_TERM
+        known = bool(tokens) and (bool(hits or own) or any(is_stem(name) and not name[1:].isdigit() for name in weights))
         shares = _shares(scores / _FLATNESS[len(by_meaning)])
         return Reading(
             text, tuple(tokens), (*own, *hits), tuple(misled), tuple(placed), scores, self._with_parts(shares, text), known
@@ -144,7 +146,7 @@ class Profiler:
 
     def _corrected(self, token: Token) -> Token:
         right = self._speller.correct(token.stem)
-        return Token(right, token.start, token.end) if right else token
+        return replace(token, stem=right) if right else token
 
     def label_of(self, code: str) -> str:
         """The French name; of a territory's own skill the label it was given."""

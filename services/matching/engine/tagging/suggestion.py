@@ -10,10 +10,12 @@ import numpy as np
 from services.matching.engine.referential import Referential, load_referential
 from services.matching.engine.tagging.evidence import Evidence, find_evidence
 from services.matching.engine.tagging.model import TrainedModel, read_model
-from services.matching.engine.tagging.profile import Addition, Profiler, Reading
+from services.matching.engine.tagging.phrases import Voice
+from services.matching.engine.tagging.profile import Addition, Profiler, Reading, Scores
 from services.matching.engine.text.encoder import SentenceModel, find_sentence_model
 
 _FEWEST, _MOST = 3, 5
+_NAMED = 0.15
 _WORTH_NAMING = 0.05  # a share below is named only to make three
 
 
@@ -56,7 +58,7 @@ def tag_reading(profiler: Profiler, reading: Reading, *, with_evidence: bool = T
     """The tags of a text that was read; finding the evidence is most of the work."""
     if not reading.known:
         return ()
-    shares = reading.shares
+    shares = _prefer_named(profiler, reading)
     order = np.argsort(-shares, kind="stable")[:_MOST]
     chosen = [int(place) for rank, place in enumerate(order) if rank < _FEWEST or shares[place] >= _WORTH_NAMING]
     return tuple(
@@ -68,6 +70,20 @@ def tag_reading(profiler: Profiler, reading: Reading, *, with_evidence: bool = T
         )
         for place in chosen
     )
+
+
+def _prefer_named(profiler: Profiler, reading: Reading) -> Scores:
+    """The shares, with more for skills that the text calls by their name: a list of skills is read one by one."""
+    spans: dict[tuple[int, int], set[str]] = {}
+    for hit in reading.hits:
+        if hit.phrase.voice in {Voice.NAME, Voice.SYNONYM}:
+            spans.setdefault((hit.first, hit.last), set()).add(hit.phrase.code)
+    named = np.zeros_like(reading.shares)
+    for codes in spans.values():
+        for code in codes:
+            named[profiler.place_of[code]] = max(named[profiler.place_of[code]], _NAMED / len(codes))
+    shares = reading.shares + named
+    return np.asarray(shares / shares.sum(), dtype=np.float32)
 
 
 class _Held:

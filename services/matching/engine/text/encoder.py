@@ -49,7 +49,7 @@ class SentenceModel:
         with self._lock:
             new = [text for text in dict.fromkeys(read) if text and text not in self._known]
             if new:
-                self._known.update(zip(new, _unit_rows(np.asarray(self._encode(new), dtype=np.float32)), strict=True))
+                self._known.update(zip(new, unit_rows(np.asarray(self._encode(new), dtype=np.float32)), strict=True))
             nothing = np.zeros(self.dimension, dtype=np.float32)
             rows = [self._known[text] if text else nothing for text in read]
             for text in list(self._known)[: max(0, len(self._known) - _KEPT)]:
@@ -115,7 +115,7 @@ class MeaningSpace:
 
     def place(self, vectors: Vectors) -> Vectors:
         """Unit rows; their dot products are the similarities."""
-        return _unit_rows((vectors - self.mean) @ self.map)
+        return unit_rows((vectors - self.mean) @ self.map)
 
 
 def _on_all_cores(encode: Callable[[list[str]], Any]) -> Callable[[list[str]], Any]:
@@ -133,6 +133,7 @@ def _on_all_cores(encode: Callable[[list[str]], Any]) -> Callable[[list[str]], A
     return encode_parts
 
 
-def _unit_rows(vectors: npt.NDArray[Any]) -> Vectors:
+def unit_rows(vectors: npt.NDArray[Any]) -> Vectors:
+    """Each row to length 1; a row of zeros stays."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, 1e-9), dtype=np.float32)

@@ -60,6 +60,7 @@ _SAFE_SUFFIX = r"(?:trices?|rices?|euses?|eresses?|i?[eè]res?|i?ennes?|nes?|ves
 _INCLUSIVE = (
     re.compile(rf"(?<=\w\w)[·•‧∙]{_SUFFIX}(?:[·•‧∙]s)?\b", re.IGNORECASE),
     re.compile(rf"(?<=\w\w)[(]{_SUFFIX}[)]s?", re.IGNORECASE),
+    re.compile(r"(?<=\w\w\w)/(?:se|le|te)(?![\w'’])", re.IGNORECASE),
     re.compile(rf"(?<=\w\w)[./-]{_SAFE_SUFFIX}(?:[./-]s)?(?![\w'’])", re.IGNORECASE),
 )
 _ACCENTS = str.maketrans("àâäçéèêëîïôöùûüÿ", "aaaceeeeiioouuuy")

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from services.matching.engine.text.coverage import CoverageIndex
-from services.matching.engine.text.encoder import MeaningSpace, SentenceModel
+from services.matching.engine.text.encoder import SentenceModel
 from services.matching.engine.text.lexical import LexicalIndex, Scores
+from services.matching.engine.text.meaning import MeaningIndex
 from services.matching.engine.text.words import stems, strip_accents, tidy
 
 # What words say and what sentence models say, by how much each model has shown to know.
@@ -21,7 +22,8 @@ _COVERAGE, _GRAMS = 0.3, 0.1
 _MEANING = {"use": 0.3, "e5": 0.6}
 # Between entries that say the same, small things decide: spelling, number, and that something new is shown first.
 _SURFACE, _NUMBER, _COPY = 0.05, 0.2, 0.1
-# A plural entry names a family among entries that do not, as in a list of job titles; among skills it says nothing.
+# A plural entry names a family among entries that do not, as in a list of job titles; where a tenth of them are plurals,
+# as among skills, it says nothing.
 _FEW_PLURALS = 0.1
 _BATCH = 256
 
@@ -40,7 +42,7 @@ class Retriever:
         self._surface = _Surface(corpus)
         self._lexical = LexicalIndex(texts, also=questions_too)
         self._coverage = CoverageIndex(texts, also=questions_too, model=models[0] if models else None)
-        self._meanings = [_Meaning(texts, model) for model in models]
+        self._meanings = [(_MEANING.get(model.name, 0.5), MeaningIndex(texts, model)) for model in models]
         self.size = len(corpus)
 
     def scores(self, questions: Sequence[str]) -> Scores:
@@ -48,8 +50,8 @@ class Retriever:
         if not self.size or not questions:
             return np.zeros((len(questions), self.size), dtype=np.float32)
         text_scores = _COVERAGE * self._coverage.scores(questions) + _GRAMS * self._lexical.gram_scores(questions)
-        for meaning in self._meanings:
-            text_scores += meaning.scores(questions)
+        for weight, meaning in self._meanings:
+            text_scores += weight * meaning.scores(questions)
         scores = text_scores[:, self._text_of] + self._surface.scores(questions)
         self._copies.put_behind(scores)
         return np.asarray(scores, dtype=np.float32)
@@ -65,19 +67,6 @@ def rank(questions: Sequence[str], corpus: Sequence[str], *, models: Sequence[Se
     return Retriever(corpus, questions_too=questions, models=models).scores(questions)
 
 
-class _Meaning:
-    def __init__(self, texts: Sequence[str], model: SentenceModel) -> None:
-        self._model = model
-        self._weight = np.float32(_MEANING.get(model.name, 0.5))
-        vectors = model.embed(texts)
-        self._space = MeaningSpace.fit(vectors)
-        self._placed = self._space.place(vectors)
-
-    def scores(self, questions: Sequence[str]) -> Scores:
-        near: Scores = self._weight * (self._space.place(self._model.embed(questions)) @ self._placed.T)
-        return near
-
-
 class _Surface:
     """What is lost in stems and still tells entries apart: letters, both genders, and a family's plural (“Avocats”) where
     one was asked for (“avocat”)."""
@@ -88,7 +77,7 @@ class _Surface:
         )
         self._rows = self._letters.fit_transform(corpus) if any(text.strip() for text in corpus) else None
         self._plural = _heads_plural(corpus)
-        self._penalty = np.float32(_NUMBER if self._plural.mean() < _FEW_PLURALS else 0)
+        self._penalty = np.float32(_NUMBER * max(0.0, 1 - self._plural.sum() / (_FEW_PLURALS * max(1, len(corpus)))))
 
     def scores(self, questions: Sequence[str]) -> Scores:
         other_number = _heads_plural(questions)[:, None] != self._plural[None, :]

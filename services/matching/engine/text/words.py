@@ -19,6 +19,7 @@ _SIGNS = str.maketrans(dict.fromkeys("’‘ʼ`´′", "'") | dict.fromkeys("‐
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|presqu)'(?=\w)")
 # `+` and `#` are part of names ("C++", "C#"), a dot before letters too (".net"); every other sign only separates words.
 _WORD = re.compile(r"[a-z0-9]+(?:[+#]+)?|(?<![\w.])\.net\b")
+_QUALITY = re.compile(r"(?<=.(?:bil|.al|.iv|.ur|.ar|.os|.ic|.id|.in))ites?$")
 _SPACES = re.compile(r"\s+")
 
 # Words that carry no skill, without accents. “sans”, “pas” and “non” are not among them: they turn meanings round.
@@ -106,6 +107,8 @@ def stem(word: str) -> str:
     French does the rest (snowballstem.org/algorithms/french).
     """
     bare = strip_accents(word)
+    # Without its accent, “-ité” is no suffix to the stemmer, but the end of “site”, “suite” and “visite”.
+    bare = _QUALITY.sub("ité", bare)
     singular = bare[:-1] if len(bare) > 3 and bare.endswith("s") and not bare.endswith("ss") else bare
     return _stemmer().stemWord(masculine_word(singular)) or bare
 

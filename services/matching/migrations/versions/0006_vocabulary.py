@@ -9,7 +9,7 @@ from kernel.migrate import execute_script
 from kernel.tables import secure
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 
 DDL = """
 CREATE TABLE vocabulary (

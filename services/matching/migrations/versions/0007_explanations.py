@@ -8,7 +8,7 @@ from alembic import op
 from kernel.migrate import execute_script
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 DDL = """
 ALTER TABLE mission ADD COLUMN explanation jsonb;
