@@ -49,9 +49,15 @@ def suggest_skills(
     return tag_reading(profiler, profiler.read(title, description))
 
 
-def make_profiler(referential: Referential, *, additions: Sequence[Addition] = (), sentences: bool = True) -> Profiler:
-    """A profiler with what is installed here; the same one again for the same questions of a process."""
-    return _make_profiler(_Held(referential), tuple(additions), sentences)
+def make_profiler(
+    referential: Referential, *, additions: Sequence[Addition] = (), sentences: bool = True, thorough: bool = False
+) -> Profiler:
+    """A profiler with what is installed here; the same one again for the same questions of a process.
+
+    `thorough` reads with all sentence models: better by a little, slower by much. Else with the quickest alone, while a person
+    waits. `sentences=False`: with none.
+    """
+    return _make_profiler(_Held(referential), tuple(additions), sentences, thorough)
 
 
 def tag_reading(profiler: Profiler, reading: Reading, *, with_evidence: bool = True) -> tuple[Tag, ...]:
@@ -105,10 +111,10 @@ def _load_trained(held: _Held) -> TrainedModel:
 
 
 @lru_cache(maxsize=16)
-def _make_profiler(held: _Held, additions: tuple[Addition, ...], sentences: bool) -> Profiler:
+def _make_profiler(held: _Held, additions: tuple[Addition, ...], sentences: bool, thorough: bool) -> Profiler:
     trained = _load_trained(held)
     models: dict[str, SentenceModel] = {}
     for meaning in trained.meanings if sentences else ():
-        if (model := find_sentence_model(meaning.model_name)) is not None:
+        if (thorough or not models) and (model := find_sentence_model(meaning.model_name)) is not None:
             models[meaning.model_name] = model
     return Profiler(held.referential, trained, models=models, additions=additions)
