@@ -57,6 +57,7 @@ class _Remembering:
         known |= dict(zip(new, self._model.embed(list(new.values())), strict=True))
         vectors = np.stack([known[key] for key in keys])
         if self._file:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             np.savez(
                 self._file, keys=np.array(list(dict.fromkeys(keys))), vectors=np.stack([known[k] for k in dict.fromkeys(keys)])
             )

@@ -20,7 +20,7 @@ from services.matching.engine.tagging.phrases import Phrase, digest_referential,
 from services.matching.engine.text.encoder import Vectors
 
 FILE = Path(__file__).parents[2] / "referential" / "model" / "skills.npz"
-REBUILD = "python -m services.matching.engine.tagging.build"
+REBUILD = "make skills-model (python -m services.matching.engine.tagging.build)"
 _DIMENSION = 192
 # Masses are kept as bytes: logarithms in steps of a thirty-second, above a hundredth.
 _STEP, _LEAST_MASS = 32.0, 0.01
