@@ -35,8 +35,8 @@ def eval_links(
     hit@1 et hit@10 : part des textes dont une bonne réponse est première, ou parmi les dix premières. mrr : moyenne de
     1 / rang de la première bonne réponse, dans le classement entier (1 = toujours première).
 
-    Aucune instance n'a besoin de tourner. Avec le modèle de phrases, comptez quelques minutes pour 15 000 textes ;
-    --no-sentences répond en une minute.
+    Aucune instance n'a besoin de tourner. Avec les modèles de phrases, comptez quelques minutes pour 15 000 textes ;
+    --no-sentences répond en moins d'une minute.
 
     [dim]Exemple :[/] metis match eval-links --queries q.tsv --corpus c.tsv --judgments j.tsv --json
     """

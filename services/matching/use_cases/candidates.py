@@ -106,12 +106,15 @@ async def find_best_offers(work: Work, need: Need, surroundings: Surroundings, *
 
 
 async def find_misses(work: Work, need: Need, surroundings: Surroundings) -> list[Fit]:
-    """Some open offers that do not fit, those with a wanted skill (or one near it) before others, nearest misses first."""
-    tokens = make_tokens(work.territory, _list_keys(need, surroundings), [ANYWHERE])
-    ids = dict.fromkeys(await list_offers_by_token(work, tokens, most=MOST_MISSES))
+    """Some open offers that do not fit, nearest misses first: those in reach with a wanted skill (or one near it) before others,
+    and where there is none in reach, those with such a skill wherever they are (which an index is slow to list)."""
+    ids = await list_offers_by_token(work, _ask(work, need, surroundings).tokens, most=MOST_MISSES)
+    if not ids:
+        anywhere = make_tokens(work.territory, _list_keys(need, surroundings), [ANYWHERE])
+        ids = await list_offers_by_token(work, anywhere, most=MOST_MISSES)
     if len(ids) < MOST_MISSES:
-        ids |= dict.fromkeys(await list_open_offers(work, most=MOST_MISSES))
-    candidates = await load_candidates(work, list(ids)[:MOST_MISSES])
+        ids += await list_open_offers(work, most=MOST_MISSES)
+    candidates = await load_candidates(work, list(dict.fromkeys(ids))[:MOST_MISSES])
     return rank(need, candidates, surroundings)[1]
 
 
