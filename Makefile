@@ -37,6 +37,10 @@ check: $(STAMP) ## format, lint, types, import rules, generated files
 	$(BIN)/lint-imports
 	$(BIN)/metis openapi --check
 	$(BIN)/metis eventdocs --check
+	$(BIN)/python -m services.matching.engine.tagging.build --check
+
+skills-model: $(STAMP) ## learn the skills referential anew after a change of it (ten minutes at first, then seconds)
+	@$(BIN)/python -m services.matching.engine.tagging.build --vectors .metis/skills-vectors
 
 format: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff format

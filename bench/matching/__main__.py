@@ -9,6 +9,7 @@ from importlib import import_module
 COMMANDS = {
     "round": ("bench.matching.round", "an allocation round against the plain way, greedy and linear programming"),
     "one_answer": ("bench.matching.one_answer", "the best offers of one need out of an index, against the bare indexed query"),
+    "tagging": ("bench.matching.tagging", "from texts to skills and fits, each method alone and together"),
     "links": ("bench.matching.links", "the French text model as a retriever, each method alone and together"),
 }
 

@@ -47,7 +47,7 @@ def run(file: Path, *, as_json: bool, sentences: bool, worst: int) -> None:
         print_error(unusable)
         raise typer.Exit(UNUSABLE) from None
     try:
-        profiler = make_profiler(load_referential(), sentences=sentences)
+        profiler = make_profiler(load_referential(), sentences=sentences, thorough=True)
     except StaleModel as stale:
         raise CliError("Le modèle des compétences n'est pas celui du référentiel.", cure=str(stale)) from stale
     if sentences and not profiler.meanings and not as_json:

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from services.matching.engine.tagging.features import is_stem
 from services.matching.engine.tagging.phrases import Voice
 from services.matching.engine.tagging.profile import Profiler, Reading
 
 _MOST = 4
 _LEAST_GAIN = 0.15  # of a word: less is chance
-_LEAST_RARITY = 5.5  # of a word: in more than about one phrase of a hundred it proves nothing to a reader
+_LEAST_RARITY = 6.3  # of a word: in more than about one phrase of two hundred it proves nothing to a reader
 _LEAST_SIMILARITY = 0.3  # of a clause and a phrase
 _CLAUSE = re.compile(r"[^.!?;:\n]+[.!?;:]*")
 
@@ -83,22 +85,22 @@ def _words(profiler: Profiler, reading: Reading, code: str) -> list[Evidence]:
 
 
 def _meaning(profiler: Profiler, reading: Reading, code: str) -> list[Evidence]:
-    """The clause of the text that is nearest to a phrase of the skill."""
-    place = profiler.place_of[code]
-    spans = [(found.start(), found.end()) for found in _CLAUSE.finditer(reading.text) if found[0].strip()]
-    best: tuple[float, int, int, int] | None = None
-    for meaning, model in profiler.meanings:
-        points = meaning.place(model.embed([reading.text[start:end] for start, end in spans]))
-        for (start, end), point in zip(spans, points, strict=True):
-            phrase, similarity = meaning.find_nearest(point, place)
-            if best is None or similarity > best[0]:
-                best = (similarity, start, end, phrase)
-    if best is None or best[0] < _LEAST_SIMILARITY:
+    """The clause of the text that is nearest to something people say of the skill."""
+    if not profiler.meanings:
         return []
-    words = reading.text[best[1] : best[2]]
-    start = best[1] + len(words) - len(words.lstrip())
+    meaning, model = profiler.meanings[0]  # the quicker one: this only chooses what to show
+    spans = [(found.start(), found.end()) for found in _CLAUSE.finditer(reading.text) if found[0].strip()]
+    phrases = profiler.sayings_of(code)
+    clauses = meaning.place(model.embed([reading.text[start:end] for start, end in spans]))
+    similarities = clauses @ meaning.place(model.embed(phrases)).T
+    clause, phrase = np.unravel_index(int(similarities.argmax()), similarities.shape)
+    if similarities[clause, phrase] < _LEAST_SIMILARITY:
+        return []
+    start, end = spans[clause]
+    words = reading.text[start:end]
+    start += len(words) - len(words.lstrip())
     words = words.strip()
-    return [Evidence(start, start + len(words), words, Match.MEANING, profiler.trained.phrases[best[3]].text)]
+    return [Evidence(start, start + len(words), words, Match.MEANING, phrases[phrase])]
 
 
 def _without_overlaps(found: list[Evidence]) -> list[Evidence]:

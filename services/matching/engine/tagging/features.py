@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from math import log, sqrt
 
-from services.matching.engine.text.words import stem, tokenise
+from services.matching.engine.tagging.tokens import family_of
+from services.matching.engine.text.words import tokenise
 
 # Raised with every change of what a text shows: a model of other features is refused.
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 _GRAMS = (3, 4, 5)
 _LETTERS_WEIGHT = 0.5  # beside the stems' 1
 _STEM_MARK = "="  # no letter: a stem is told from the same letters within a word
@@ -19,7 +20,7 @@ Weights = dict[str, float]
 def count_features(text: str) -> tuple[Counter[str], Counter[str]]:
     """Stems and letter n-grams of a text, each with its number."""
     words = tokenise(text)
-    stems = Counter(_STEM_MARK + stem(word) for word in words)
+    stems = Counter(_STEM_MARK + family_of(word) for word in words)
     grams: Counter[str] = Counter()
     for word in words:
         grams.update(_grams(word))
@@ -34,11 +35,6 @@ def weigh_features(text: str, rarity: Mapping[str, float]) -> Weights:
         length = sqrt(sum(weight * weight for weight in block.values()))
         weights |= {name: share * weight / length for name, weight in block.items()}
     return weights
-
-
-def name_stem(word: str) -> str:
-    """The feature of a word's stem."""
-    return _STEM_MARK + stem(word)
 
 
 def is_stem(feature: str) -> bool:

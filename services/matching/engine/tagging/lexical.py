@@ -108,6 +108,11 @@ def train_lexical(texts: Sequence[str], skills: Sequence[int], *, mixing: Scores
     )
 
 
+def list_features(texts: Sequence[str]) -> tuple[str, ...]:
+    """The features that training on these texts would know."""
+    return tuple(sorted(_measure_rarity(texts)))
+
+
 def _measure_rarity(texts: Sequence[str]) -> dict[str, float]:
     """Inverse document frequency, smoothed (as scikit-learn's)."""
     number: Counter[str] = Counter()

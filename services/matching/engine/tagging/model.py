@@ -7,20 +7,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from services.matching.engine.referential import Referential
 from services.matching.engine.tagging.features import FEATURES_VERSION
-from services.matching.engine.tagging.lexical import LexicalClassifier, Scores, mix_skills, train_lexical
+from services.matching.engine.tagging.lexical import LexicalClassifier, Scores, list_features, mix_skills, train_lexical
 from services.matching.engine.tagging.meaning import MeaningClassifier, train_meaning
 from services.matching.engine.tagging.phrases import Phrase, digest_referential, list_phrases
-from services.matching.engine.text.encoder import SentenceModel
+from services.matching.engine.text.encoder import Vectors
 
 FILE = Path(__file__).parents[2] / "referential" / "model" / "skills.npz"
-REBUILD = "python -m services.matching.engine.tagging.build"
+REBUILD = "make skills-model (python -m services.matching.engine.tagging.build)"
 _DIMENSION = 192
 # Masses are kept as bytes: logarithms in steps of a thirty-second, above a hundredth.
 _STEP, _LEAST_MASS = 32.0, 0.01
@@ -40,7 +40,15 @@ class TrainedModel:
     meanings: tuple[MeaningClassifier, ...]
 
 
-def train(referential: Referential, *, models: Sequence[SentenceModel]) -> TrainedModel:
+class Embedder(Protocol):
+    """A sentence model, or what stands for one."""
+
+    name: str
+
+    def embed(self, texts: Sequence[str]) -> Vectors: ...
+
+
+def train(referential: Referential, *, embedders: Sequence[Embedder]) -> TrainedModel:
     """Deterministic: the same phrases and models give the same numbers."""
     phrases = list_phrases(referential)
     codes = tuple(referential.skills)
@@ -48,14 +56,8 @@ def train(referential: Referential, *, models: Sequence[SentenceModel]) -> Train
     skills = [number[phrase.code] for phrase in phrases]
     lexical = train_lexical([phrase.text for phrase in phrases], skills, mixing=_mixing(referential))
     meanings = tuple(
-        train_meaning(
-            model.name,
-            model.embed([phrase.text for phrase in phrases]),
-            phrase_numbers=range(len(phrases)),
-            skills=skills,
-            dimension=_DIMENSION,
-        )
-        for model in models
+        train_meaning(model.name, model.embed([phrase.text for phrase in phrases]), skills, dimension=_DIMENSION)
+        for model in embedders
     )
     return TrainedModel(codes, phrases, _as_kept(lexical), meanings)
 
@@ -65,7 +67,7 @@ def write_model(model: TrainedModel, referential: Referential, file: Path = FILE
     about = {
         "features": FEATURES_VERSION,
         "referential": digest_referential(referential),
-        "meanings": [{"model": meaning.model_name, "spreads": meaning.spreads} for meaning in model.meanings],
+        "meanings": [{"model": meaning.model_name, "spread": meaning.spread} for meaning in model.meanings],
     }
     lexical = model.lexical
     arrays: dict[str, Any] = {
@@ -81,9 +83,7 @@ def write_model(model: TrainedModel, referential: Referential, file: Path = FILE
         arrays |= {
             f"mean_{place}": meaning.mean.astype(np.float16),
             f"map_{place}": meaning.map.astype(np.float16),
-            f"points_{place}": meaning.points,
-            f"phrase_numbers_{place}": meaning.phrase_numbers,
-            f"skills_{place}": meaning.skills,
+            f"middles_{place}": meaning.middles.astype(np.float16),
         }
     file.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(file, **arrays)
@@ -112,14 +112,18 @@ def read_model(referential: Referential, file: Path = FILE) -> TrainedModel:
                 model_name=kept["model"],
                 mean=arrays[f"mean_{place}"].astype(np.float32),
                 map=arrays[f"map_{place}"].astype(np.float32),
-                points=arrays[f"points_{place}"],
-                phrase_numbers=arrays[f"phrase_numbers_{place}"],
-                skills=arrays[f"skills_{place}"],
-                spreads=tuple(kept["spreads"]),
+                middles=arrays[f"middles_{place}"].astype(np.float32),
+                spread=kept["spread"],
             )
             for place, kept in enumerate(about["meanings"])
         )
     return TrainedModel(tuple(referential.skills), phrases, lexical, meanings)
+
+
+def check_features(model: TrainedModel) -> None:
+    """Read all phrases anew, which takes some seconds. Raises StaleModel where words are stemmed otherwise than for the file."""
+    if list_features([phrase.text for phrase in model.phrases]) != model.lexical.features:
+        raise StaleModel(f"{FILE} was learnt from words that are now read otherwise; build it anew: {REBUILD}")
 
 
 def _as_kept(lexical: LexicalClassifier) -> LexicalClassifier:

@@ -3,9 +3,10 @@
 Few numbers decide how they are weighed, and they were chosen on the development set (tests/matching/evaluation/) alone.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,7 +25,10 @@ Scores = npt.NDArray[np.float32]
 
 _TERM, _LONG_TERM, _MISLED = 0.2, 0.4, 2.0  # a term of one word, of several; a phrase that means something else
 _OWN_TERM = 6.0  # an officer's own word for a skill: said by a person, not learnt
-_FLATNESS, _FLATNESS_OF_WORDS_ALONE = 1.5, 1.4
+_MEANING = (0.0, 1.0, 0.7)  # weight of each sentence model's scores, by how many models there are
+_FLATNESS = (1.5, 1.65, 1.8)  # what scores are divided by to be logarithms of shares, likewise
+_PARTS = 0.3  # what the mean of a text's clauses, read for their words alone, has of its shares: a text may want several things
+_PART = re.compile(r"[.!?;:,\n]+")
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,10 @@ class Profiler:
         scores = np.concatenate([scores, np.full(len(self.codes) - len(scores), scores.min(), dtype=np.float32)])
         for place in {self.place_of[hit.phrase.code] for hit in own}:
             scores[place] = max(scores[place], scores.max() - _OWN_TERM / 2) + _OWN_TERM
-        flatness = _FLATNESS if self.meanings else _FLATNESS_OF_WORDS_ALONE
-        known = bool(tokens) and (bool(hits or own) or any(is_stem(name) for name in weights))
+        known = bool(tokens) and (bool(hits or own) or any(is_stem(name) and not name[1:].isdigit() for name in weights))
+        shares = _shares(scores / _FLATNESS[len(by_meaning)])
         return Reading(
-            text, tuple(tokens), (*own, *hits), tuple(misled), tuple(placed), scores, _shares(scores / flatness), known
+            text, tuple(tokens), (*own, *hits), tuple(misled), tuple(placed), scores, self._with_parts(shares, text), known
         )
 
     def _add_up(self, weights: Mapping[str, float], hits: list[Hit], misled: list[Hit], by_meaning: list[Scores]) -> Scores:
@@ -129,12 +133,20 @@ class Profiler:
         for code in {hit.phrase.code for hit in misled} - set(best):
             scores[self.place_of[code]] -= _MISLED
         for of_model in by_meaning:
-            scores = scores + np.float32(1 / len(by_meaning)) * of_model
+            scores = scores + np.float32(_MEANING[len(by_meaning)]) * of_model
         return np.asarray(scores, dtype=np.float32)
+
+    def _with_parts(self, shares: Scores, text: str) -> Scores:
+        lexical, own = self.trained.lexical, len(self.codes) - len(self.trained.codes)
+        weighed = [weights for part in _PART.split(text) if (weights := lexical.weigh(part))]
+        if not weighed:
+            return shares
+        parts = np.mean([_shares(lexical.score(weights) / _FLATNESS[0]) for weights in weighed], axis=0)
+        return np.asarray((1 - _PARTS) * shares + _PARTS * np.append(parts, np.zeros(own)), dtype=np.float32)
 
     def _corrected(self, token: Token) -> Token:
         right = self._speller.correct(token.stem)
-        return Token(right, token.start, token.end) if right else token
+        return replace(token, stem=right) if right else token
 
     def label_of(self, code: str) -> str:
         """The French name; of a territory's own skill the label it was given."""
@@ -145,6 +157,11 @@ class Profiler:
     def phrases_with_stems(self, code: str) -> Mapping[str, str]:
         """Of a skill: the feature of a stem to the phrase to show for it."""
         return self._phrases_by_stem.get(code, {})
+
+    def sayings_of(self, code: str) -> list[str]:
+        """What associations and volunteers say of a skill."""
+        skill = self.referential.skills[code]
+        return [*skill.asks, *skill.gives]
 
     @cached_property
     def _phrases_by_stem(self) -> dict[str, dict[str, str]]:

@@ -10,13 +10,13 @@ import numpy as np
 from services.matching.engine.referential import Referential, load_referential
 from services.matching.engine.tagging.evidence import Evidence, find_evidence
 from services.matching.engine.tagging.model import TrainedModel, read_model
-from services.matching.engine.tagging.profile import Addition, Profiler, Reading
+from services.matching.engine.tagging.phrases import Voice
+from services.matching.engine.tagging.profile import Addition, Profiler, Reading, Scores
 from services.matching.engine.text.encoder import SentenceModel, find_sentence_model
 
 _FEWEST, _MOST = 3, 5
+_NAMED = 0.15
 _WORTH_NAMING = 0.05  # a share below is named only to make three
-_LONG = 60  # words: longer texts may want several things, so their parts are read one by one, too
-_PART = 30
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,22 @@ def suggest_skills(
     return tag_reading(profiler, profiler.read(title, description))
 
 
-def make_profiler(referential: Referential, *, additions: Sequence[Addition] = (), sentences: bool = True) -> Profiler:
-    """A profiler with what is installed here; the same one again for the same questions of a process."""
-    return _make_profiler(_Held(referential), tuple(additions), sentences)
+def make_profiler(
+    referential: Referential, *, additions: Sequence[Addition] = (), sentences: bool = True, thorough: bool = False
+) -> Profiler:
+    """A profiler with what is installed here; the same one again for the same questions of a process.
+
+    `thorough` reads with all sentence models: better by a little, slower by much. Else with the quickest alone, while a person
+    waits. `sentences=False`: with none.
+    """
+    return _make_profiler(_Held(referential), tuple(additions), sentences, thorough)
 
 
 def tag_reading(profiler: Profiler, reading: Reading, *, with_evidence: bool = True) -> tuple[Tag, ...]:
     """The tags of a text that was read; finding the evidence is most of the work."""
     if not reading.known:
         return ()
-    shares = _pool_parts(profiler, reading)
+    shares = _prefer_named(profiler, reading)
     order = np.argsort(-shares, kind="stable")[:_MOST]
     chosen = [int(place) for rank, place in enumerate(order) if rank < _FEWEST or shares[place] >= _WORTH_NAMING]
     return tuple(
@@ -72,25 +78,18 @@ def tag_reading(profiler: Profiler, reading: Reading, *, with_evidence: bool = T
     )
 
 
-def _pool_parts(profiler: Profiler, reading: Reading) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-    """The whole text's shares; of a long one, evenly with the mean of its parts'."""
-    if len(reading.text.split()) < _LONG:
-        return reading.shares
-    parts = [part.shares for part in profiler.read_all([("", part) for part in _cut_parts(reading.text)]) if part.known]
-    if not parts:
-        return reading.shares
-    return np.asarray((reading.shares + np.mean(parts, axis=0)) / 2, dtype=np.float32)
-
-
-def _cut_parts(text: str) -> list[str]:
-    """Sentences, joined until each part has some thirty words."""
-    parts: list[str] = []
-    for sentence in text.replace("\n", ". ").replace("!", ".").replace("?", ".").split("."):
-        if parts and len(parts[-1].split()) < _PART:
-            parts[-1] = f"{parts[-1]}. {sentence.strip()}"
-        elif sentence.strip():
-            parts.append(sentence.strip())
-    return parts
+def _prefer_named(profiler: Profiler, reading: Reading) -> Scores:
+    """The shares, with more for skills that the text calls by their name: a list of skills is read one by one."""
+    spans: dict[tuple[int, int], set[str]] = {}
+    for hit in reading.hits:
+        if hit.phrase.voice in {Voice.NAME, Voice.SYNONYM}:
+            spans.setdefault((hit.first, hit.last), set()).add(hit.phrase.code)
+    named = np.zeros_like(reading.shares)
+    for codes in spans.values():
+        for code in codes:
+            named[profiler.place_of[code]] = max(named[profiler.place_of[code]], _NAMED / len(codes))
+    shares = reading.shares + named
+    return np.asarray(shares / shares.sum(), dtype=np.float32)
 
 
 class _Held:
@@ -112,10 +111,10 @@ def _load_trained(held: _Held) -> TrainedModel:
 
 
 @lru_cache(maxsize=16)
-def _make_profiler(held: _Held, additions: tuple[Addition, ...], sentences: bool) -> Profiler:
+def _make_profiler(held: _Held, additions: tuple[Addition, ...], sentences: bool, thorough: bool) -> Profiler:
     trained = _load_trained(held)
     models: dict[str, SentenceModel] = {}
     for meaning in trained.meanings if sentences else ():
-        if (model := find_sentence_model(meaning.model_name)) is not None:
+        if (thorough or not models) and (model := find_sentence_model(meaning.model_name)) is not None:
             models[meaning.model_name] = model
     return Profiler(held.referential, trained, models=models, additions=additions)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from services.matching.engine.referential import Referential
 from services.matching.engine.tagging.phrases import TERMS, Phrase, Voice
-from services.matching.engine.tagging.tokens import Token, list_stems
+from services.matching.engine.tagging.tokens import Token, find_tokens, list_stems
+
+_MOST_ENDING = 2  # letters in which two forms of a word may differ before the shorter one ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +31,29 @@ class TermIndex:
     """Finds phrases by their stems in a row, in time that hardly depends on how many are known."""
 
     def __init__(self, phrases: Iterable[Phrase]) -> None:
-        self._by_first: dict[str, list[tuple[tuple[str, ...], Phrase]]] = defaultdict(list)
+        self._by_first: dict[str, list[tuple[list[Token], Phrase]]] = defaultdict(list)
         for phrase in phrases:
             # “Vendeur / Vendeuse” is one title said twice: either is a term.
             for text in phrase.text.split(" / ") if phrase.voice is Voice.TITLE else (phrase.text,):
-                if stems := list_stems(text):
-                    self._by_first[stems[0]].append((stems, phrase))
+                if tokens := find_tokens(text):
+                    self._by_first[tokens[0].stem].append((tokens, phrase))
 
     def find(self, tokens: Sequence[Token]) -> list[Hit]:
-        stems = [token.stem for token in tokens]
         return [
             Hit(phrase, first, first + len(row) - 1)
-            for first, stem in enumerate(stems)
-            for row, phrase in self._by_first.get(stem, ())
-            if tuple(stems[first : first + len(row)]) == row
+            for first, token in enumerate(tokens)
+            for row, phrase in self._by_first.get(token.stem, ())
+            if _are_alike(tokens[first : first + len(row)], row)
         ]
+
+
+def _are_alike(found: Sequence[Token], row: Sequence[Token]) -> bool:
+    """The same stems in a row. A word alone must look alike, too: short stems meet by chance ("tenir", "tennis")."""
+    if len(found) == len(row) == 1:
+        one, other = found[0].word, row[0].word
+        alike = min(len(one), len(other)) - _MOST_ENDING
+        return found[0].stem == row[0].stem and one[:alike] == other[:alike]
+    return [token.stem for token in found] == [token.stem for token in row]
 
 
 def index_terms(phrases: Iterable[Phrase]) -> TermIndex:

@@ -9,7 +9,7 @@ from services.matching.engine.referential import Referential
 from services.matching.engine.tagging.profile import Reading, Scores
 
 _NEAR, _SIBLING = 0.6, 0.03
-_FLOOR, _DIRECT = 0.01, 0.3
+_FLOOR, _DIRECT = 0.02, 2.0
 
 
 def measure_nearness(referential: Referential, codes: Sequence[str]) -> Scores:
@@ -36,7 +36,8 @@ def measure_text_fit(needs: Sequence[Reading], offers: Sequence[Reading], nearne
     asked = np.stack([reading.shares for reading in needs])
     given = np.stack([reading.shares for reading in offers])
     fit = np.log(asked @ nearness @ given.T + _FLOOR)
-    for space in range(len(needs[0].placed)):
+    spaces = len(needs[0].placed)
+    for space in range(spaces):
         points = np.stack([reading.placed[space] for reading in offers])
-        fit += _DIRECT * (np.stack([reading.placed[space] for reading in needs]) @ points.T)
+        fit += _DIRECT / spaces * (np.stack([reading.placed[space] for reading in needs]) @ points.T)
     return np.asarray(fit, dtype=np.float32)

@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from services.matching.engine.text.words import ABBREVIATIONS, STOPWORDS, stem, strip_accents
 
 _WORD = re.compile(r"[^\W_]+(?:[+#]+)?")
+_LEAST_STEM = 4
 _ELIDED = frozenset({"c", "d", "j", "l", "m", "n", "s", "t", "qu", "jusqu", "lorsqu", "puisqu", "quoiqu", "presqu"})
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word that means something: `stem`, and text[start:end]. An abbreviation gives a token for each word it stands for."""
+    """A word that means something, without accents, its `stem`, and text[start:end]. An abbreviation gives a token for each
+    word it stands for."""
 
+    word: str
     stem: str
     start: int
     end: int
+
+
+def family_of(word: str) -> str:
+    """The stem; of words with a very short one the singular, since such stems meet by chance ("tenir", "tennis")."""
+    short = stem(word)
+    return short if len(short) >= _LEAST_STEM else word.removesuffix("s")
 
 
 def find_tokens(text: str) -> list[Token]:
@@ -26,7 +35,7 @@ def find_tokens(text: str) -> list[Token]:
         if plain in _ELIDED and text[found.end() : found.end() + 1] in {"'", "’"}:
             continue
         tokens += [
-            Token(stem(word), found.start(), found.end())
+            Token(word, family_of(word), found.start(), found.end())
             for word in ABBREVIATIONS.get(plain, plain).split()
             if word not in STOPWORDS
         ]
