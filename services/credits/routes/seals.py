@@ -24,6 +24,7 @@ class Lines(Response):
 
 router = make_router("credits")
 CHECKERS = (Role.OFFICER, Role.AUDITOR)
+LAST_BLOCK = 2**53 - 1  # what JSON numbers hold exactly, and PostgreSQL's bigint with room to spare
 
 
 @router.get("/ledger/seals/head", **allow("credits:read", *EVERYONE))
@@ -47,7 +48,7 @@ async def get_keys(work: InWork) -> SealKeysOut:
 @router.get("/ledger/seals", **allow("credits:read", *EVERYONE))
 async def get_seals(
     work: InWork,
-    after: Annotated[int, Query(ge=0, description="Number of the block before the first one shown.")] = 0,
+    after: Annotated[int, Query(ge=0, le=LAST_BLOCK, description="Number of the block before the first one shown.")] = 0,
     limit: Annotated[int, Query(ge=1, le=200, description="Blocks a page.")] = 50,
 ) -> SealsOut:
     """List the seals, the oldest first: each block's hash, link and signature."""
@@ -60,7 +61,9 @@ async def get_seals(
 async def get_bundle(
     work: InWork,
     request: Request,
-    after_block: Annotated[int, Query(ge=0, description="Number of the last block that you have; 0 for the beginning.")] = 0,
+    after_block: Annotated[
+        int, Query(ge=0, le=LAST_BLOCK, description="Number of the last block that you have; 0 for the beginning.")
+    ] = 0,
 ) -> Lines:
     """A page of the whole ledger, as NDJSON for `metis ledger verify`; `Link` names the next, until there is none."""
     page = await build_page(work, after_block=after_block)
