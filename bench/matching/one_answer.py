@@ -1,8 +1,8 @@
 """The best ten offers of one need, gates and score included, among 5,000, 50,000 and 1,000,000 offers of one territory.
 
 Beside each answer, in the same run and for the same needs, the bare question to an index: how many offers have one of the
-wanted skills (or one near it) in one of the cells that reach the need, by GIN over cells and skills, and nothing else. The offers
-live in the communes of Île-de-France; skills are as unequal as words are (Zipf).
+wanted skills in one of the cells from which the need is reached, by GIN over cells and skills, and nothing else (no near skills,
+no gates, no score). The offers live in the communes of Île-de-France; skills are as unequal as words are (Zipf).
 
     python -m bench.matching one_answer --offers 5000 50000 1000000
 """
@@ -33,12 +33,12 @@ from kernel.clock import local_date, utc_now
 from kernel.database import Database
 from kernel.migrate import create_database, database_name, upgrade, url_for
 from kernel.work import open_work
+from services.matching.domain.globe import place_on_globe, square_of_reach
 from services.matching.domain.needs import Need, NeedFacts
-from services.matching.domain.shared import Commune, Skill
+from services.matching.domain.shared import Commune, Skill, language_mask
 from services.matching.domain.week import WHOLE_WEEK
 from services.matching.engine.cells import ANYWHERE, list_cells_in_reach, list_cells_of, make_level_token, make_tokens
 from services.matching.engine.communes import load_communes
-from services.matching.engine.comparison import list_near_keys
 from services.matching.engine.referential import Referential, ReferentialSkill
 from services.matching.use_cases.candidates import find_best_offers, find_misses, look_around
 
@@ -52,13 +52,14 @@ DISTINCT = 50_000  # offers made here; a larger territory has each several times
 DEPARTEMENTS = ("75", "77", "78", "91", "92", "93", "94", "95")
 RADII_KM = (2, 3, 5, 5, 5, 8, 10, 10, 15, 20, 30, 50)
 TODAY = local_date(utc_now())
+SPOKEN = language_mask(["fr"])
 
 # As a plain design would have it: no gates, no score, no row-level security.
 _BARE = """
-CREATE TABLE bare (offer_id uuid PRIMARY KEY, cells bigint[] NOT NULL, skills bigint[] NOT NULL);
+CREATE TABLE bare (offer_id uuid PRIMARY KEY, cells integer[] NOT NULL, skills integer[] NOT NULL);
 """
 _BARE_INDEX = "CREATE INDEX ix_bare ON bare USING gin (cells, skills) WITH (fastupdate = off); GRANT SELECT ON bare TO PUBLIC;"
-_BARE_QUESTION = "SELECT count(*) FROM bare WHERE cells && $1::bigint[] AND skills && $2::bigint[]"
+_BARE_QUESTION = "SELECT count(*) FROM bare WHERE cells && $1::integer[] AND skills && $2::integer[]"
 
 
 @dataclass(frozen=True)
@@ -103,10 +104,12 @@ def make_rows(world: World, number: int) -> Iterator[dict[str, tuple[Any, ...]]]
         free = minutes if dice.random() < 0.8 else dice.randint(0, minutes)
         start = TODAY + timedelta(days=dice.randint(-60, 60))
         end = start + timedelta(days=dice.randint(20, 200))
-        setting = dice.choice(["professional", "personal"])
+        is_job = dice.random() < 0.5
+        setting = "professional" if is_job else "personal"
         keys = [code for code, _ in skills]
         cells = list_cells_in_reach(place, radius_km=radius_km, remote=remote)
         tokens = make_tokens(TERRITORY, keys, [ANYWHERE, *cells])
+        globe = place_on_globe(place)
         levels = [make_level_token(code, level) for code, best in skills for level in range(1, best + 1)]
         stored = json.dumps([{"label": code, "level": level, "code": code} for code, level in skills])
         now = utc_now()
@@ -114,7 +117,7 @@ def make_rows(world: World, number: int) -> Iterator[dict[str, tuple[Any, ...]]]
             "offer": (TERRITORY, id, volunteer_id, "Offre", "Une offre de compétences.", stored, minutes, start, end, commune,
                       remote, radius_km, setting, "open", 1, now, now),
             "offer_search": (TERRITORY, id, volunteer_id, 1, "bench", tokens, levels, commune,
-                             place.latitude, place.longitude, radius_km, remote, start, end, WHOLE_WEEK, ["fr"], setting, False,
+                             *globe, square_of_reach(radius_km), remote, start, end, WHOLE_WEEK, SPOKEN, is_job, False,
                              False, minutes, free, dice.choice([0, 0, 1, 2, 5])),
             "bare": (id, make_tokens("", ["cell"], cells), make_tokens("", keys, ["skill"])),
         } | ({"member": (TERRITORY, volunteer_id, 1, None, False)} if count % 2 == 0 else {})  # fmt: skip
@@ -123,8 +126,8 @@ def make_rows(world: World, number: int) -> Iterator[dict[str, tuple[Any, ...]]]
 COLUMNS = {
     "offer": ["territory", "id", "volunteer_id", "title", "description", "skills", "minutes", "available_from",
               "available_until", "commune", "remote", "radius_km", "setting", "state", "version", "created_at", "changed_at"],
-    "offer_search": ["territory", "offer_id", "volunteer_id", "version", "referential", "tokens", "skills", "commune", "latitude",
-                     "longitude", "radius_km", "remote", "available_from", "available_until", "week", "languages", "setting",
+    "offer_search": ["territory", "offer_id", "volunteer_id", "version", "referential", "tokens", "skills", "commune", "x", "y",
+                     "z", "reach_squared", "remote", "available_from", "available_until", "week", "languages", "professional",
                      "cleared", "charter_signed", "minutes", "free_minutes", "missions"],
     "member": ["territory", "id", "version", "actor_id", "archived"],
     "bare": ["offer_id", "cells", "skills"],
@@ -203,12 +206,8 @@ def _make_need(world: World, dice: random.Random, *, number: int) -> Need:
 async def ask_bare(database: Database, world: World, need: Need) -> tuple[float, int]:
     """Milliseconds, and how many offers the index narrows to."""
     facts = need.facts
-    keys = {
-        key
-        for skill in facts.skills
-        for key in (skill.code or "", *list_near_keys(skill.code or "", world.referential, from_percent=30))
-    }
     assert facts.commune
+    keys = [skill.code or "" for skill in facts.skills]
     cells = make_tokens("", ["cell"], list_cells_of(world.communes[facts.commune], remote=facts.remote))
     skills = make_tokens("", keys, ["skill"])
     async with open_work(database, Caller.system(TERRITORY)) as work:

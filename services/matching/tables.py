@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Float, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import ARRAY, REAL, BigInteger, Boolean, Column, Date, Float, Integer, LargeBinary, MetaData, Table, Text
 from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -201,18 +201,19 @@ offer_search = Table(
     Column("volunteer_id", UuidType, nullable=False),
     Column("version", Integer, nullable=False),
     Column("referential", Text, nullable=False),
-    Column("tokens", ARRAY(BigInteger), nullable=False),
-    Column("skills", ARRAY(BigInteger), nullable=False),
+    Column("tokens", ARRAY(Integer), nullable=False),
+    Column("skills", ARRAY(Integer), nullable=False),
     Column("commune", Text),
-    Column("latitude", Float),
-    Column("longitude", Float),
-    Column("radius_km", Integer, nullable=False),
+    Column("x", REAL),
+    Column("y", REAL),
+    Column("z", REAL),
+    Column("reach_squared", REAL, nullable=False),
     Column("remote", Boolean, nullable=False),
     Column("available_from", Date, nullable=False),
     Column("available_until", Date, nullable=False),
     Column("week", Integer, nullable=False),
-    Column("languages", ARRAY(Text), nullable=False),
-    Column("setting", Text, nullable=False),
+    Column("languages", BigInteger, nullable=False),
+    Column("professional", Boolean, nullable=False),
     Column("cleared", Boolean, nullable=False),
     Column("charter_signed", Boolean, nullable=False),
     Column("minutes", Integer, nullable=False),
@@ -226,7 +227,7 @@ need_search = Table(
     id_column("need_id"),
     Column("version", Integer, nullable=False),
     Column("referential", Text, nullable=False),
-    Column("tokens", ARRAY(BigInteger), nullable=False),
+    Column("tokens", ARRAY(Integer), nullable=False),
     Column("commune", Text),
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from kernel.database import Database
 from kernel.events.registry import CommuneRecorded
 from kernel.ids import new_id
 from kernel.work import Work, open_work
+from services.matching.domain.globe import place_on_globe
 from services.matching.domain.needs import Need, Unmet
 from services.matching.domain.offers import Candidate, Offer
 from services.matching.domain.shared import Point, Setting, Skill
@@ -218,7 +219,7 @@ class TestRefreshEverywhere:
         await refresh_everywhere(database)
         async with open_work(database, Caller.system(town.territory)) as work:
             (row,) = (await work.connection.execute(offer_search.select())).all()
-        assert (row.latitude, row.longitude) == (45.0, 3.0)
+        assert (row.x, row.y, row.z) == pytest.approx(place_on_globe(Point(45.0, 3.0)), abs=1e-6)
 
     async def test_what_is_not_open_is_found_by_nothing(self, town: Town, database: Database) -> None:
         volunteer_id, volunteer = await town.add_volunteer()

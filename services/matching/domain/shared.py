@@ -1,5 +1,6 @@
 """Values that needs, offers and missions share, and what matching knows of its neighbours."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -81,6 +82,14 @@ class Commune:
     name: str
     latitude: float
     longitude: float
+
+
+def language_mask(codes: Collection[str]) -> int:
+    """A bit for each language: who speaks all of some has at least their bits. Languages may share one."""
+    mask = 0
+    for code in codes:
+        mask |= 1 << (26 * (ord(code[0]) - 97) + ord(code[1]) - 97) % 61
+    return mask
 
 
 def check_not_closed(campaign: Campaign | None) -> None:

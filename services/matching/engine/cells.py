@@ -11,8 +11,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from math import asin, cos, degrees, floor, radians, sin
 
+from services.matching.domain.globe import EARTH_RADIUS_KM
 from services.matching.domain.shared import Commune, Point
-from services.matching.engine.places import EARTH_RADIUS_KM
 
 LEVELS_KM = (5, 15, 50, 150, 500)  # the greatest radius at each level, and about the length of a cell
 REMOTE = "remote"
@@ -38,20 +38,21 @@ def list_cells_of(place: Point | Commune | None, *, remote: bool) -> list[str]:
 
 
 def make_tokens(territory: str, keys: Iterable[str], cells: Iterable[str]) -> list[int]:
-    """One whole number (64 bits, signed) for each pair of a skill's key and a cell."""
+    """One whole number (32 bits, signed) for each pair of a skill's key and a cell. Two pairs may share one: that only brings
+    rows which are then measured."""
     cells = list(cells)
     return sorted({_hash(f"{territory}|{key}|{cell}") for key in keys for cell in cells})
 
 
 @lru_cache(maxsize=65536)
 def make_level_token(key: str, level: int) -> int:
-    """A skill at a level; who has level 3 has the tokens of 2 and 1, too."""
+    """A skill at a level (32 bits, signed); who has level 3 has the tokens of 2 and 1, too."""
     return _hash(f"{key}#{level}")
 
 
 @lru_cache(maxsize=262_144)
 def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+    return int.from_bytes(blake2b(text.encode(), digest_size=4).digest(), "big", signed=True)
 
 
 def _level_of(radius_km: int) -> int:

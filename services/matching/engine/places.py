@@ -6,11 +6,10 @@ from enum import StrEnum
 from functools import lru_cache
 from math import asin, cos, radians, sin, sqrt
 
+from services.matching.domain.globe import EARTH_RADIUS_KM
 from services.matching.domain.needs import NeedFacts
 from services.matching.domain.offers import OfferFacts
 from services.matching.domain.shared import Commune, Point
-
-EARTH_RADIUS_KM = 6371.0088  # mean radius (IUGG)
 
 
 class PlaceKind(StrEnum):

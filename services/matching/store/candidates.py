@@ -1,6 +1,6 @@
 """The best candidates of one need, and the needs that one offer may serve, from an index.
 
-The database ranks by a **bound** that is never below the score (it equals it but for a metre of distance and the days of a
+The database ranks by a **bound** that is never below the score (it equals it but for some metres of distance and the days of a
 short week), so that whoever reads far enough down has the best for certain; the score itself is the engine's.
 """
 
@@ -10,13 +10,14 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, and_, cast, func, select
+from sqlalchemy import ARRAY, ColumnElement, Integer, and_, cast, func, select
 from sqlalchemy import Uuid as UuidType
 
 from kernel.work import Work
+from services.matching.domain.globe import SPARE_METRES, place_on_globe
 from services.matching.domain.needs import Need
 from services.matching.domain.offers import Candidate
-from services.matching.domain.shared import Commune, Point
+from services.matching.domain.shared import Commune, Point, Setting, language_mask
 from services.matching.domain.states import NEVER_SERVED, NeedState, OfferState
 from services.matching.domain.week import week_mask
 from services.matching.domain.weights import Weights
@@ -26,10 +27,10 @@ from services.matching.tables import campaign, member, mission, need, offer, off
 
 _FIND = """
 SELECT offer_id, {points} AS points, free_minutes
-FROM find_offers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+FROM find_offers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ORDER BY points DESC, free_minutes, offer_id LIMIT {limit} OFFSET {offset}
 """
-_ARGUMENTS = 13  # of `find_offers`; the volunteers who worked for the association before come after them
+_ARGUMENTS = 14  # of `find_offers`; the volunteers who worked for the association before come after them
 _SIXTHS = 6  # of a wished skill, as in engine/score.py
 _WEEK_BITS = 21
 
@@ -78,12 +79,11 @@ async def list_bounds(work: Work, question: Question, *, limit: int, offset: int
         asked.ends_on,
         asked.minutes,
         week_mask(asked.week),
-        list(asked.languages),
-        asked.setting,
+        language_mask(asked.languages),
+        None if asked.setting is None else asked.setting is Setting.PROFESSIONAL,
         asked.with_minors,
         asked.charter_required,
-        place and place.latitude,
-        place and place.longitude,
+        *(place_on_globe(place) if place else (None, None, None)),
         asked.remote,
         *by_missions.values(),
     )
@@ -106,7 +106,7 @@ async def load_candidates(work: Work, offer_ids: Collection[UUID]) -> list[Candi
 
 async def list_offers_by_token(work: Work, tokens: Collection[int], *, most: int) -> list[UUID]:
     """Some open offers with one of these tokens, no more than `most`, in no order."""
-    found = func.find_offers_by_token(_array(tokens, BigInteger), most).table_valued("offer_id")
+    found = func.find_offers_by_token(_array(tokens, Integer), most).table_valued("offer_id")
     return list((await work.connection.execute(select(found.c.offer_id))).scalars())
 
 
@@ -118,7 +118,7 @@ async def list_open_offers(work: Work, *, most: int) -> list[UUID]:
 async def list_needs_by_token(work: Work, tokens: Collection[int], *, today: date, given: Candidate, most: int) -> list[Need]:
     """Open needs of open campaigns with one of these tokens that nobody serves, in the offer's days and within its minutes."""
     facts = given.offer.facts
-    found = func.find_needs_by_token(_array(tokens, BigInteger)).table_valued("need_id")
+    found = func.find_needs_by_token(_array(tokens, Integer)).table_valued("need_id")
     served = select(mission.c.id).where(
         mission.c.territory == need.c.territory, mission.c.need_id == need.c.id, mission.c.state.not_in(NEVER_SERVED)
     )
@@ -166,7 +166,9 @@ def _write_bound(question: Question, by_missions: Collection[int]) -> str:
         f" WHEN volunteer_id = ANY(${_ARGUMENTS + place}::uuid[]) THEN {w.continuity * missions // w.continuity_missions}"
         for place, missions in enumerate(by_missions, start=1)
     )
-    on_the_spot = f"CASE WHEN metres >= 0 THEN {w.distance} * greatest(0, {far} - greatest(0, metres - 1)) / {far} ELSE 0 END"
+    on_the_spot = (
+        f"CASE WHEN metres >= 0 THEN {w.distance} * greatest(0, {far} - greatest(0, metres - {SPARE_METRES})) / {far} ELSE 0 END"
+    )
     parts = [
         f"{w.skills} * ({' + '.join(map(_write_met, question.wanted))}) / {_SIXTHS * number}",
         f"{w.near} * ({' + '.join(map(_write_near, question.wanted))}) / {100 * _SIXTHS * number}",
@@ -194,7 +196,7 @@ def _write_near(wanted: WantedSkill) -> str:
 
 
 def _write_has(tokens: Collection[int]) -> str:
-    return f"skills && '{{{','.join(str(int(token)) for token in tokens)}}}'::bigint[]"
+    return f"skills && '{{{','.join(str(int(token)) for token in tokens)}}}'::integer[]"
 
 
 def _array(values: Collection[Any], kind: Any) -> ColumnElement[Any]:

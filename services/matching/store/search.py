@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, Table, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
+from services.matching.domain.globe import place_on_globe, square_of_reach
 from services.matching.domain.needs import Need
 from services.matching.domain.offers import Offer
-from services.matching.domain.shared import Commune, Point
+from services.matching.domain.shared import Commune, Point, Setting, language_mask
 from services.matching.domain.states import NeedState, OfferState
 from services.matching.domain.week import week_mask
 from services.matching.store.needs import need_from
@@ -39,15 +40,14 @@ async def save_offer_search(work: Work, saved: Offer, found: Found) -> None:
         "tokens": list(found.tokens),
         "skills": list(found.skills),
         "commune": facts.commune,
-        "latitude": found.place and found.place.latitude,
-        "longitude": found.place and found.place.longitude,
-        "radius_km": facts.radius_km,
+        **dict(zip("xyz", place_on_globe(found.place) if found.place else (None, None, None), strict=True)),
+        "reach_squared": square_of_reach(facts.radius_km),
         "remote": facts.remote,
         "available_from": facts.available_from,
         "available_until": facts.available_until,
         "week": week_mask(facts.week),
-        "languages": list(facts.languages),
-        "setting": facts.setting,
+        "languages": language_mask(facts.languages),
+        "professional": facts.setting is Setting.PROFESSIONAL,
         "cleared": facts.honorability_checked_on is not None,
         "charter_signed": facts.charter_signed,
         "minutes": facts.minutes,

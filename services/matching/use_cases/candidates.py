@@ -1,6 +1,6 @@
 """The best offers for one need, and the best needs for one offer: found by an index, measured by the engine."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -90,15 +90,28 @@ async def list_needs_for(work: Work, offer_id: UUID, *, limit: int) -> Candidate
 async def find_best_offers(work: Work, need: Need, surroundings: Surroundings, *, limit: int) -> list[Fit]:
     """The `limit` best open offers that fit, best first: exactly those that `rank` would put first among all.
 
-    Bounds are read from the greatest down, until no offer further down can be better than the last one wanted.
+    First those with a wanted skill. Offers with near skills only are many more and score less: of them, only those are looked
+    at that can still come as high as the last of the first.
     """
-    question = _ask(work, need, surroundings)
+    wanted = {find_key(skill, surroundings.referential) for skill in need.facts.skills}
+    question = _ask(work, need, surroundings, wanted)
+    fits = await _read_best(work, question, surroundings, limit=limit)
+    lowest = fits[-1].score if len(fits) == limit else 0
+    near = _list_near_keys(need, surroundings, near_sixths=_near_sixths_to_reach(lowest, question))
+    if not near:
+        return fits
+    others = await _read_best(work, _ask(work, need, surroundings, near), surroundings, limit=limit)
+    return sorted({fit.candidate.offer.id: fit for fit in (*fits, *others)}.values(), key=rank_key)[:limit]
+
+
+async def _read_best(work: Work, question: Question, surroundings: Surroundings, *, limit: int) -> list[Fit]:
+    """Bounds are read from the greatest down, until no offer further down can be better than the last one wanted."""
     fits: list[Fit] = []
     offset, step = 0, limit + _SPARE
     while True:
         bounds = await list_bounds(work, question, limit=step, offset=offset)
         candidates = await load_candidates(work, [bound.offer_id for bound in bounds])
-        fits += [fit for candidate in candidates if (fit := assess(need, candidate, surroundings)).fits]
+        fits += [fit for candidate in candidates if (fit := assess(question.need, candidate, surroundings)).fits]
         fits = sorted(fits, key=rank_key)[:limit]
         if len(bounds) < step or (len(fits) == limit and rank_key(fits[-1]) <= _key_of(bounds[-1])):
             return fits
@@ -108,9 +121,10 @@ async def find_best_offers(work: Work, need: Need, surroundings: Surroundings, *
 async def find_misses(work: Work, need: Need, surroundings: Surroundings) -> list[Fit]:
     """Some open offers that do not fit, nearest misses first: those in reach with a wanted skill (or one near it) before others,
     and where there is none in reach, those with such a skill wherever they are (which an index is slow to list)."""
-    ids = await list_offers_by_token(work, _ask(work, need, surroundings).tokens, most=MOST_MISSES)
+    keys = _list_keys(need, surroundings)
+    ids = await list_offers_by_token(work, _ask(work, need, surroundings, keys).tokens, most=MOST_MISSES)
     if not ids:
-        anywhere = make_tokens(work.territory, _list_keys(need, surroundings), [ANYWHERE])
+        anywhere = make_tokens(work.territory, keys, [ANYWHERE])
         ids = await list_offers_by_token(work, anywhere, most=MOST_MISSES)
     if len(ids) < MOST_MISSES:
         ids += await list_open_offers(work, most=MOST_MISSES)
@@ -140,21 +154,56 @@ def _key_of(bound: Bound) -> tuple[int, int, UUID]:
     return (-bound.points, bound.free_minutes, bound.offer_id)
 
 
-def _list_keys(need: Need, surroundings: Surroundings) -> set[str]:
-    """What the need wants, and what can stand in for it."""
+def _near_sixths_to_reach(score: int, question: Question) -> int:
+    """How much near skills (percent × sixths, over all wanted ones) must bring at least to an offer without any wanted skill,
+    for it to score this much when all else is at its best."""
+    w = question.weights
+    continuity = w.continuity if question.worked_together else 0
+    points = score - (w.distance + w.availability + w.minutes + continuity + w.newcomer + question.unmet_points)
+    if points <= 0 or not w.near:
+        return 0 if points <= 0 else 100 * SIXTHS * len(question.wanted) + 1
+    return -(-points * 100 * SIXTHS * len(question.wanted) // w.near)
+
+
+def _list_near_keys(need: Need, surroundings: Surroundings, *, near_sixths: int) -> set[str]:
+    """Skills of which an offer must have one if near skills are to bring it this much in all: enough to look for.
+
+    Either for some wanted skill the others cannot bring it all, and then one near that skill is needed; or, as always,
+    one that brings at least its share. Whichever are fewer.
+    """
     referential, from_percent = surroundings.referential, surroundings.weights.near_from_percent
     wanted = {find_key(skill, referential) for skill in need.facts.skills}
-    return wanted | {near for key in wanted for near in list_near_keys(key, referential, from_percent=from_percent)}
+    near = {
+        key: {other: SIXTHS * percent for other, percent in found.items()}
+        for key in wanted
+        if (found := list_near_keys(key, referential, from_percent=from_percent))
+    }
+    most = {key: max(found.values()) for key, found in near.items()}
+    if near_sixths > sum(most.values()):
+        return set()
+    share = -(-near_sixths // len(most)) if most else 0
+    choices = [{other for found in near.values() for other, value in found.items() if value >= share}]
+    for key, found in near.items():
+        if (needed := near_sixths - (sum(most.values()) - most[key])) > 0:
+            choices.append({other for other, value in found.items() if value >= needed})
+    return min(choices, key=len)
 
 
-def _ask(work: Work, need: Need, surroundings: Surroundings) -> Question:
+def _list_keys(need: Need, surroundings: Surroundings) -> set[str]:
+    """What the need wants, and what can stand in for it."""
+    wanted = {find_key(skill, surroundings.referential) for skill in need.facts.skills}
+    return wanted | _list_near_keys(need, surroundings, near_sixths=0)
+
+
+def _ask(work: Work, need: Need, surroundings: Surroundings, keys: Collection[str]) -> Question:
+    """The question to the index: who of those with one of these skills fits best?"""
     facts, weights = need.facts, surroundings.weights
     place = facts.point or (surroundings.communes.get(facts.commune) if facts.commune else None)
     cells = list_cells_of(place, remote=facts.remote)
     unmet = surroundings.unmet.get((need.campaign_id, need.association_id), Unmet(0, 0))
     return Question(
         need=need,
-        tokens=make_tokens(work.territory, _list_keys(need, surroundings), cells),
+        tokens=make_tokens(work.territory, keys, cells),
         wanted=_list_wanted(need, surroundings),
         place=place,
         today=surroundings.today,
