@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, object]:
     if not REFERENCE.exists():
         raise SystemExit(f"No reference data in {REFERENCE}; name its folder in METIS_REFERENCE_DATA.")
     models = () if arguments.no_sentences else find_sentence_models()
@@ -122,6 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
             links = read().first(arguments.questions)
             result[name] = _report(links, models)
     print(json.dumps(result), flush=True)
+    return result
 
 
 def _report(links: Links, models: Sequence[SentenceModel]) -> dict[str, dict[str, float]]:

@@ -246,7 +246,7 @@ async def measure(database: Database, world: World, *, needs: int) -> dict[str, 
     return result
 
 
-async def measure_sizes(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: int) -> None:
+async def measure_sizes(server: embedded_postgres.Server, *, sizes: Sequence[int], needs: int) -> dict[str, object]:
     world = make_world()
     results: dict[str, dict[str, float]] = {}
     for offers in sizes:
@@ -257,7 +257,9 @@ async def measure_sizes(server: embedded_postgres.Server, *, sizes: Sequence[int
         await database.close()
     names = list(next(iter(results.values())))
     rows = [[f"{int(size):,}", *(f"{values[name]:,.6g}" for name in names)] for size, values in results.items()]
-    print_report(f"The best {BEST} of one need", ["offers", *names], rows, {"best": BEST, "needs": needs, "sizes": results})
+    result: dict[str, object] = {"best": BEST, "needs": needs, "sizes": results}
+    print_report(f"The best {BEST} of one need", ["offers", *names], rows, result)
+    return result
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -265,12 +267,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--needs", type=int, default=200)
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, object]:
     folder = Path(tempfile.mkdtemp(prefix="metis-bench-"))
     folder.chmod(0o755)
     server = embedded_postgres.start(folder / "data", password=PASSWORD, log=folder / "log", durable=False)
     try:
-        uvloop.run(measure_sizes(server, sizes=arguments.offers, needs=arguments.needs))
+        return uvloop.run(measure_sizes(server, sizes=arguments.offers, needs=arguments.needs))
     finally:
         embedded_postgres.stop(server)
         shutil.rmtree(folder, ignore_errors=True)

@@ -55,14 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fast", action="store_true", help="figures of the flow alone: no greedy, no check, no table")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     results = {}
     for way in arguments.ways.split(","):
         settings = Settings(way, arguments.needs, arguments.volunteers, arguments.fairness, not arguments.fast and way == "ours")
         found = results[way] = _run_alone(settings)
         seconds = f"candidates {found['candidate_seconds']:.1f} s, flow {found['flow_seconds']:.1f} s"
         print(f"{way}: {seconds}, peak {found['peak_mib']:.0f} MiB, objective {found['objective']:,}", flush=True)
-    _print(arguments, results)
+    return _print(arguments, results)
 
 
 def _run_alone(settings: Settings) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _print(arguments: argparse.Namespace, results: dict[str, dict[str, Any]]) -> None:
+def _print(arguments: argparse.Namespace, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     ours = results.get("ours", {})
     result = {"needs": arguments.needs, "volunteers": arguments.volunteers, "fairness": arguments.fairness} | ours
     result["load_average"] = os.getloadavg()[0]
@@ -234,7 +234,9 @@ def _print(arguments: argparse.Namespace, results: dict[str, dict[str, Any]]) ->
         )
         for way, found in results.items()
     ]
-    print_report(title, columns, rows, _rounded(result))
+    rounded = _rounded(result)
+    print_report(title, columns, rows, rounded)
+    return rounded
 
 
 def _rounded(result: dict[str, Any]) -> dict[str, Any]:

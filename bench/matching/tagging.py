@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", dest="sets", action="append", choices=SETS, help="only this set; may be repeated")
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> dict[str, object]:
     models = () if arguments.no_sentences else find_sentence_models()
     results: dict[str, object] = {}
     for name in arguments.sets or SETS:
@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.left_out:
         results["left_out"] = _show("left-out phrases, words alone", list(_measure_left_out(load_referential())))
     print(json.dumps(results), flush=True)
+    return results
 
 
 def _show(title: str, rows: list[dict[str, object]]) -> list[dict[str, object]]:
