@@ -41,6 +41,12 @@ class WantedSkill:
 
     exact: tuple[tuple[int, int], ...]
     near: tuple[tuple[int, tuple[int, ...]], ...]
+    any_near: tuple[int, ...]  # who has any of the skills near it, at whatever level, has one of these tokens
+
+    @property
+    def lowest(self) -> int:
+        """Who has the skill at whatever level has this token."""
+        return self.exact[-1][1]
 
 
 @dataclass(frozen=True)
@@ -183,16 +189,22 @@ def _write_bound(question: Question, by_missions: Collection[int]) -> str:
 
 
 def _write_met(wanted: WantedSkill) -> str:
-    cases = "".join(f" WHEN {_write_has((token,))} THEN {sixths}" for sixths, token in wanted.exact)
-    return f"CASE{cases} ELSE 0 END"
+    """Most offers lack it: whether it is there at all, at the lowest level, is asked first."""
+    cases = "".join(f" WHEN {_write_has_one(token)} THEN {sixths}" for sixths, token in wanted.exact)
+    return f"CASE WHEN {_write_has_one(wanted.lowest)} THEN CASE{cases} ELSE 0 END ELSE 0 END"
 
 
 def _write_near(wanted: WantedSkill) -> str:
-    """Nothing where the skill itself is there, at whatever level (the last token is of the lowest)."""
+    """Nothing where the skill itself is there, at whatever level; most offers have none that is near it, either."""
     if not wanted.near:
         return "0"
     cases = "".join(f" WHEN {_write_has(tokens)} THEN {value}" for value, tokens in wanted.near)
-    return f"CASE WHEN {_write_has((wanted.exact[-1][1],))} THEN 0{cases} ELSE 0 END"
+    return f"CASE WHEN NOT {_write_has(wanted.any_near)} OR {_write_has_one(wanted.lowest)} THEN 0{cases} ELSE 0 END"
+
+
+def _write_has_one(token: int) -> str:
+    """A third of what `&&` takes for one token."""
+    return f"array_position(skills, {int(token)}) IS NOT NULL"
 
 
 def _write_has(tokens: Collection[int]) -> str:

@@ -219,13 +219,15 @@ def _list_wanted(need: Need, surroundings: Surroundings) -> list[WantedSkill]:
     for skill in need.facts.skills:
         key = find_key(skill, referential)
         levels[key] = max(levels.get(key, 0), skill.level)
-    return [
-        WantedSkill(
-            exact=tuple((SIXTHS * level // wished, make_level_token(key, level)) for level in _LEVELS if level <= wished),
-            near=_list_near(list_near_keys(key, referential, from_percent=from_percent), wished=wished),
-        )
-        for key, wished in levels.items()
-    ]
+    return [_want(key, wished, list_near_keys(key, referential, from_percent=from_percent)) for key, wished in levels.items()]
+
+
+def _want(key: str, wished: int, near: dict[str, int]) -> WantedSkill:
+    return WantedSkill(
+        exact=tuple((SIXTHS * level // wished, make_level_token(key, level)) for level in _LEVELS if level <= wished),
+        near=_list_near(near, wished=wished),
+        any_near=tuple(make_level_token(other, 1) for other in near),
+    )
 
 
 def _list_near(percents: dict[str, int], *, wished: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
