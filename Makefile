@@ -65,11 +65,13 @@ bench-statements: $(STAMP) ## a page and a balance in a small ledger and in a la
 	@$(BIN)/python -m bench.statements $(if $(ENTRIES),--entries $(ENTRIES))
 bench-growth: $(STAMP) ## what a transfer costs in a small ledger and in a large one, in one territory and in a thousand (ENTRIES=10000000)
 	@$(BIN)/python -m bench.growth $(if $(ENTRIES),--entries $(ENTRIES))
-bench-matching: $(STAMP) ## what matching's texts, answers and rounds are worth, and what they cost (python -m bench.matching COMMAND: one of them)
-	@$(BIN)/python -m bench.matching links
-	@$(BIN)/python -m bench.matching one_answer
-	@for size in "1000 5000" "10000 50000" "100000 500000"; do set -- $$size; \
-	  $(BIN)/python -m bench.matching round --needs $$1 --volunteers $$2 || exit 1; done
+bench-matching: $(STAMP) ## what matching's texts, answers and rounds are worth, and what they cost (two hours; python -m bench.matching COMMAND: one of them)
+	@$(BIN)/python -m bench.matching tagging --left-out --keep tagging
+	@$(BIN)/python -m bench.matching links --keep links
+	@$(BIN)/python -m bench.matching one_answer --keep one_answer
+	@for size in "1000 5000" "10000 50000" "100000 500000" "100000 1000000"; do set -- $$size; \
+	  $(BIN)/python -m bench.matching round --needs $$1 --volunteers $$2 --keep round_$$1x$$2 || exit 1; done
+	@$(BIN)/python -m bench.matching plots
 bench-reserve: $(STAMP) ## reserve and settle over HTTP through the gateway, and where the time goes
 	@$(BIN)/python -m bench.reserve
 bench-demo: $(STAMP) ## seconds and memory of the demo

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+KEPT = Path(__file__).parents[1] / "docs" / "plots"  # results that docs/ draws and tells of
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -8,7 +8,7 @@ import argparse
 import json
 from importlib import import_module
 
-from bench.matching.plots import FOLDER
+from bench.report import KEPT
 
 COMMANDS = {
     "round": ("bench.matching.round", "an allocation round against the plain way, greedy and linear programming"),
@@ -29,8 +29,8 @@ def main() -> None:
     arguments = parser.parse_args()
     result = import_module(COMMANDS[arguments.command][0]).run(arguments)
     if arguments.keep:
-        FOLDER.mkdir(exist_ok=True)
-        (FOLDER / f"{arguments.keep}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        KEPT.mkdir(exist_ok=True)
+        (KEPT / f"{arguments.keep}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

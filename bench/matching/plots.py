@@ -4,17 +4,15 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("svg")
-from matplotlib import pyplot
-from matplotlib.axes import Axes
+from bench.report import KEPT
 
-FOLDER = Path(__file__).parents[2] / "docs" / "plots"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 OURS, OTHER, BAR = "#1f5fa8", "#b5651d", "#777777"
 SET_NAMES = {"development": "development (tuned on)", "held_out": "held out (only reported)"}
 
@@ -125,20 +123,23 @@ PLOTS: dict[str, Callable[[], bool]] = {
 
 
 def _rounds() -> Iterator[dict[str, Any]]:
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in FOLDER.glob("round_*.json")]
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in KEPT.glob("round_*.json")]
     yield from sorted((kept for kept in found if kept["volunteers"] == 5 * kept["needs"]), key=lambda kept: kept["needs"])
 
 
 def _read(name: str) -> dict[str, Any] | None:
-    file = FOLDER / f"{name}.json"
+    file = KEPT / f"{name}.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 @contextmanager
-def _plot(name: str, *, width: float = 6.5, height: float = 4) -> Iterator[Axes]:
+def _plot(name: str, *, width: float = 6.5, height: float = 4) -> "Iterator[Axes]":
     """One plot, saved as docs/plots/NAME.svg; the same results give the same bytes."""
+    # Here, so that a bench that measures memory, and is started beside this command, does not have it.
+    from matplotlib import pyplot  # noqa: PLC0415
+
     with pyplot.rc_context({"svg.hashsalt": "metis", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
         yield axes
-        figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(KEPT / f"{name}.svg", metadata={"Date": None})
         pyplot.close(figure)

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import resource
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
@@ -198,7 +199,12 @@ def _fair_tiers(problem: Problem, parameters: RoundParameters) -> Tiers:
 
 
 def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Of this process alone: `ru_maxrss` begins with what the process that started it had."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def _print(arguments: argparse.Namespace, results: dict[str, dict[str, Any]]) -> dict[str, Any]:

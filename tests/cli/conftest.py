@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from cli.console import console, errors
+
 Answer = tuple[int, dict[str, Any]] | tuple[int, dict[str, Any], dict[str, str]]
 
 
@@ -40,6 +42,13 @@ class Platform:
         finally:
             with self._lock:
                 self._at_once -= 1
+
+
+@pytest.fixture(autouse=True)
+def wide_console(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide wherever tests run: of a worker that writes nowhere, rich takes the width to be 80."""
+    monkeypatch.setattr(console, "width", 140)
+    monkeypatch.setattr(errors, "width", 140)
 
 
 @pytest.fixture
