@@ -8,7 +8,7 @@ import numpy as np
 from services.matching.engine.referential import Referential
 from services.matching.engine.tagging.profile import Reading, Scores
 
-_NEAR, _SIBLING = 0.6, 0.03
+_NEAR, _SIBLING = 0.4, 0.03
 _FLOOR, _DIRECT = 0.02, 2.0
 
 
