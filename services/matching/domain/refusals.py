@@ -63,6 +63,14 @@ class RoundIsAView(Refused):
     code, title = "round-is-a-view", "This round only shows what could be served"
 
 
+class RoundIsATrial(Refused):
+    code, title = "round-is-a-trial", "This round only tries weights"
+
+
+class RoundInputsGone(Refused):
+    code, title = "round-inputs-gone", "This round's inputs are not stored any more"
+
+
 class PinNotComputed(Refused):
     code, title = "pin-not-computed", "A pair was pinned after the round was computed"
 

@@ -8,8 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from services.matching.domain.missions import ScorePart
-from services.matching.domain.refusals import RoundIsAView, RoundIsOver, WrongState
+from services.matching.domain.refusals import RoundIsATrial, RoundIsAView, RoundIsOver, WrongState
 from services.matching.domain.states import ROUND_MOVES, TAKES_CHOICES, Deed, RoundState, Step, take_step
+from services.matching.domain.weights import Weights
 
 MOST_ATTEMPTS = 3  # to compute one round, when what computes it dies
 LEAST_PART_MINUTES = 60  # of a need that several may share, in a round that is a view only
@@ -21,14 +22,15 @@ class RoundTerms:
 
     `fairness_permille`: the slider between points alone (0) and the worst-served association first (1000). `whole`: one
     volunteer a need, as missions are; else a view of what could be served if needs were shared. `seed` decides between
-    equals. `weights_version`: of the territory's weights. `served_points` are added to each pair, so that serving counts
-    beside how well it fits. `most_candidates`: of each need, the best so many offers enter.
+    equals. `weights_version`: of the territory's weights; none in a trial, whose weights are no version (`Round.trial_weights`).
+    `served_points` are added to each pair, so that serving counts beside how well it fits. `most_candidates`: of each need, the
+    best so many offers enter.
     """
 
     fairness_permille: int
     whole: bool
     seed: str
-    weights_version: int
+    weights_version: int | None
     served_points: int = 0
     most_candidates: int = 100
 
@@ -36,7 +38,10 @@ class RoundTerms:
 @dataclass(frozen=True)
 class Round:
     """`attempt` counts how often it was computed. `result` are its figures (schemas/rounds.py), once computed; of a failed
-    round `failure`, a French sentence. `released`: who released it, when, and how many missions that gave."""
+    round `failure`, a French sentence. `released`: who released it, when, and how many missions that gave.
+
+    A trial shows what `trial_weights` would have given in a past round, `trial_of`: it is computed from that round's stored
+    inputs, and only the weights differ. It is looked at and compared, never released."""
 
     id: UUID
     campaign_id: UUID
@@ -45,6 +50,8 @@ class Round:
     asked_by: str
     asked_at: datetime
     based_on: UUID | None = None
+    trial_of: UUID | None = None
+    trial_weights: Weights | None = None
     state: RoundState = RoundState.ASKED
     attempt: int = 0
     progress: Mapping[str, Any] | None = None
@@ -57,6 +64,10 @@ class Round:
     @property
     def is_under_way(self) -> bool:
         return self.state in {RoundState.ASKED, RoundState.COMPUTING}
+
+    @property
+    def is_trial(self) -> bool:
+        return self.trial_of is not None
 
 
 @dataclass(frozen=True)
@@ -194,7 +205,8 @@ def decide_death(found: Round, sentence: str, *, who: str) -> tuple[Round, Step[
 
 
 def decide_release(found: Round, *, who: str, note: str | None) -> tuple[Round, Step[RoundState]]:
-    """Raises RoundIsOver for a round that was released, RoundIsAView for one whose needs are shared."""
+    """Raises RoundIsATrial, RoundIsOver for a round that was released, RoundIsAView for one whose needs are shared."""
+    check_is_no_trial(found, "is never released: set its weights (PUT /weights), then ask for a new round (POST /rounds)")
     if found.state is RoundState.RELEASED and found.released is not None:
         told = f"It was released on {found.released['at']} by {found.released['by']}; ask for a new round for what is open now."
         raise RoundIsOver(told, released=dict(found.released))
@@ -205,7 +217,30 @@ def decide_release(found: Round, *, who: str, note: str | None) -> tuple[Round, 
     return decide_round(found, Deed.RELEASE, who=who, reason=note)
 
 
+def check_is_no_trial(found: Round, cure: str) -> None:
+    """`cure` ends the sentence: what a trial does not do, and what does."""
+    if found.is_trial:
+        raise RoundIsATrial(f"It tries weights on the inputs of round {found.trial_of} and {cure}.", trial_of=str(found.trial_of))
+
+
+def check_can_be_tried(found: Round) -> None:
+    """Other weights are tried on a round that was computed, and on the town's own facts, not on a trial."""
+    check_is_no_trial(found, "takes no trial of its own: try the weights on that round (POST /rounds/{id}/trials)")
+    if found.proposals_digest is None:
+        cure = (
+            "wait for it"
+            if found.is_under_way
+            else "it was never computed; choose another, or ask for it (POST /rounds/{id}/again)"
+        )
+        raise WrongState(
+            f"It is {found.state}, and weights are tried on rounds that were computed; {cure}.", state=found.state.value
+        )
+
+
 def check_takes_choices(found: Round) -> None:
+    check_is_no_trial(
+        found, "has the choices of that round; pin or exclude there, and ask for it again (POST /rounds/{id}/again)"
+    )
     if found.state not in TAKES_CHOICES:
         cure = "stop it first" if found.state is RoundState.COMPUTING else "ask for a new round (POST /rounds/{id}/again)"
         raise WrongState(f"It is {found.state} and takes no choices; {cure}.", state=found.state.value)

@@ -35,7 +35,7 @@ class Fit:
     common_week: int
     measures: Measures
     weights: Weights
-    weights_version: int
+    weights_version: int | None
     referential: Referential
     obstacles: tuple[ObstacleKind, ...]
 

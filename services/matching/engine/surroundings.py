@@ -17,7 +17,8 @@ class Surroundings:
 
     `turned_down`: pairs (need, offer) whose mission was declined or cancelled. `panels`: of each campaign whose panel is known,
     the associations on it; a campaign that is not here shuts nobody out. `worked_together`: closed missions that were never
-    disputed, by (volunteer, association). `unmet`: by (campaign, association).
+    disputed, by (volunteer, association). `unmet`: by (campaign, association). `weights_version`: none for
+    weights on trial.
     """
 
     today: date
@@ -28,4 +29,4 @@ class Surroundings:
     unmet: Mapping[tuple[UUID, UUID], Unmet] = field(default_factory=dict)
     referential: Referential = NO_REFERENTIAL
     weights: Weights = DEFAULT_WEIGHTS
-    weights_version: int = 0
+    weights_version: int | None = 0

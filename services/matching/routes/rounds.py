@@ -26,6 +26,7 @@ from services.matching.schemas.rounds import (
     RoundUnservedOut,
     RoundWithHistoryOut,
     TermsBody,
+    TrialBody,
 )
 from services.matching.schemas.shared import HistoryOut, ReasonBody, history_values
 from services.matching.store import round_results, rounds
@@ -86,6 +87,15 @@ async def ask_again(work: InWork, round_id: UUID, response: Response, body: Term
     asked = await use_cases.ask_again(work, round_id, _wish(body or TermsBody()))
     set_etag(response, asked.version)
     return RoundOut.of(asked)
+
+
+@router.post("/rounds/{round_id}/trials", status_code=201, **allow("matching:write", *TOWN))
+async def try_weights(work: InWork, round_id: UUID, body: TrialBody, response: Response) -> RoundOut:
+    """Try other weights on a past round before they are set: it is computed once more from its stored inputs, with these weights
+    alone changed. The trial is a round to look at and to compare with its origin; it is never released."""
+    trial = await use_cases.try_weights(work, round_id, body.weights(), note=body.note)
+    set_etag(response, trial.version)
+    return RoundOut.of(trial)
 
 
 @router.get("/rounds/{round_id}/proposals", **allow("matching:read", *READERS))
@@ -155,7 +165,8 @@ async def compare_rounds(
     work: InWork, round_id: UUID, with_: Annotated[UUID, Query(alias="with", description="The other round.")]
 ) -> ComparisonOut:
     """Compare this round with another of its campaign: added, removed and changed proposals, and both rounds' figures."""
-    return ComparisonOut.of(await comparison.compare_rounds(work, round_id, other_id=with_))
+    found = await comparison.compare_rounds(work, round_id, other_id=with_)
+    return ComparisonOut.of(found, await _names(work, found.one, found.other))
 
 
 @router.post("/rounds/{round_id}/release", **allow("matching:write", *TOWN))
@@ -169,7 +180,7 @@ def _wish(body: TermsBody) -> use_cases.RoundWish:
     return use_cases.RoundWish(**{name: getattr(body, name) for name in TermsBody.model_fields})
 
 
-async def _names(work: Work, found: Round) -> dict[UUID, str | None]:
-    shares = (found.result or {}).get("shares", [])
-    known = await list_actors(work, [UUID(share["association_id"]) for share in shares])
+async def _names(work: Work, *found: Round) -> dict[UUID, str | None]:
+    shares = [share for one in found for share in (one.result or {}).get("shares", [])]
+    known = await list_actors(work, {UUID(share["association_id"]) for share in shares})
     return {id: actor.name for id, actor in known.items()}

@@ -1,6 +1,7 @@
 """Allocation rounds as they go over HTTP."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from services.matching.domain.rounds import Choice, ChoiceKind, Round, RoundComp
 from services.matching.domain.states import RoundState
 from services.matching.schemas.proposals import ScorePartOut, list_parts
 from services.matching.schemas.shared import NO_NUL, Body, HistoryOut, Sentence
+from services.matching.schemas.weights import WeightsBody
 
 Seed = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)]
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=NO_NUL)]
@@ -42,6 +44,12 @@ class RoundBody(TermsBody):
     campaign_id: UUID
 
 
+class TrialBody(WeightsBody):
+    """The weights to try, all of them; bounds and sum as for `PUT /weights`."""
+
+    note: Note = Field("", description="For whoever reads it later.")
+
+
 class ReleaseBody(Body):
     note: Note | None = None
 
@@ -55,7 +63,7 @@ class TermsOut(BaseModel):
     fairness: float
     whole: bool
     seed: str
-    weights_version: int
+    weights_version: int | None = Field(description="None: weights on trial (`trial_weights`), which are no version.")
     served_points: int
     most_candidates: int
 
@@ -152,6 +160,10 @@ class RoundOut(BaseModel):
     id: UUID
     campaign_id: UUID
     based_on: UUID | None
+    trial_of: UUID | None = Field(
+        None, description="Of a trial: the past round whose inputs it was computed from, with other weights. Never released."
+    )
+    trial_weights: dict[str, int] | None = Field(None, description="Of a trial: the weights that were tried.")
     state: RoundState
     terms: TermsOut
     note: str
@@ -175,6 +187,8 @@ class RoundOut(BaseModel):
             id=found.id,
             campaign_id=found.campaign_id,
             based_on=found.based_on,
+            trial_of=found.trial_of,
+            trial_weights=asdict(found.trial_weights) if found.trial_weights else None,
             state=found.state,
             terms=TermsOut(
                 fairness=terms.fairness_permille / 1000,
@@ -297,10 +311,10 @@ class ComparisonOut(BaseModel):
     same: int = Field(description="Needs that both serve alike.")
 
     @classmethod
-    def of(cls, found: RoundComparison) -> "ComparisonOut":
+    def of(cls, found: RoundComparison, names: Mapping[UUID, str | None] | None = None) -> "ComparisonOut":
         return cls(
-            one=RoundOut.of(found.one),
-            other=RoundOut.of(found.other),
+            one=RoundOut.of(found.one, names),
+            other=RoundOut.of(found.other, names),
             added=[PairOut.of(proposal) for proposal in found.added],
             removed=[PairOut.of(proposal) for proposal in found.removed],
             changed=[

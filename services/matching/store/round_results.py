@@ -47,6 +47,11 @@ async def read_inputs(work: Work, round_id: UUID) -> bytes:
     return found
 
 
+async def has_inputs(work: Work, round_id: UUID) -> bool:
+    found = await work.connection.execute(select(round_inputs.c.round_id).where(round_inputs.c.round_id == round_id))
+    return found.first() is not None
+
+
 def select_proposals(round_id: UUID) -> Select[Any]:
     """A round's proposals with the titles of today, and what became of them."""
     p = round_proposal.c

@@ -10,20 +10,24 @@ from kernel.errors import NotFound
 from kernel.work import Work
 from services.matching.domain.rounds import Choice, ChoiceKind, Round, RoundTerms
 from services.matching.domain.states import RoundState, Step
+from services.matching.domain.weights import Weights
 from services.matching.store.history import save_steps
 from services.matching.tables import allocation_round, allocation_round_event, round_choice, round_waiting
 
 _TERMS = tuple(RoundTerms.__dataclass_fields__)
-_OTHERS = tuple(name for name in Round.__dataclass_fields__ if name not in {"terms", "state"})
+_OTHERS = tuple(name for name in Round.__dataclass_fields__ if name not in {"terms", "state", "trial_weights"})
 
 
 def round_from(row: Row[Any]) -> Round:
     terms = RoundTerms(**{name: getattr(row, name) for name in _TERMS})
-    return Round(terms=terms, state=RoundState(row.state), **{name: getattr(row, name) for name in _OTHERS})
+    tried = None if row.trial_weights is None else Weights(**row.trial_weights)
+    return Round(terms=terms, state=RoundState(row.state), trial_weights=tried, **{name: getattr(row, name) for name in _OTHERS})
 
 
 def _values(saved: Round) -> dict[str, Any]:
-    return {**asdict(saved.terms), "state": saved.state, **{name: getattr(saved, name) for name in _OTHERS}}
+    tried = None if saved.trial_weights is None else asdict(saved.trial_weights)
+    named = {name: getattr(saved, name) for name in _OTHERS}
+    return {**asdict(saved.terms), "state": saved.state, "trial_weights": tried, **named}
 
 
 async def insert_round(work: Work, saved: Round, *steps: Step[RoundState]) -> None:

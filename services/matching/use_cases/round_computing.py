@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 from uuid import UUID
 
+from kernel.errors import NotFound
 from kernel.ids import new_id
 from kernel.work import Work
 from services.matching.domain.rounds import (
@@ -22,12 +23,13 @@ from services.matching.domain.rounds import (
     decide_start,
 )
 from services.matching.domain.states import RoundState
-from services.matching.engine.rounds.inputs import CampaignInputs, freeze_inputs
+from services.matching.engine.rounds.faults import InputsUnreadable, RoundCannotBe
+from services.matching.engine.rounds.inputs import CampaignInputs, decode_inputs, decompress, freeze_inputs, try_weights
+from services.matching.store import round_results
 from services.matching.store import rounds as store
 from services.matching.store.minutes import measure_means
 from services.matching.store.needs import list_unserved_needs
 from services.matching.store.offers import list_candidates
-from services.matching.store.round_results import insert_outcome
 from services.matching.use_cases.candidates import look_around
 
 R = TypeVar("R", RoundProposal, RoundUnserved)
@@ -50,9 +52,14 @@ async def start_round(work: Work, round_id: UUID) -> Round | None:
 
 
 async def read_inputs(work: Work, round_id: UUID) -> CampaignInputs:
-    """All that decides the round, as one moment sees it; the transaction writes nothing."""
+    """All that decides the round, as one moment sees it; of a trial what its origin saw. The transaction writes nothing.
+
+    Raises RoundCannotBe for a trial whose origin's inputs cannot be read.
+    """
     await work.driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     found = await store.get_round(work, round_id)
+    if found.trial_of is not None and found.trial_weights is not None:
+        return try_weights(await _read_origin(work, found.trial_of), found.trial_weights)
     needs = await list_unserved_needs(work, campaign_id=found.campaign_id)
     candidates = [one for one in await list_candidates(work) if one.remaining_minutes > 0]
     choices = await store.list_choices(work, round_id)
@@ -69,6 +76,15 @@ async def read_inputs(work: Work, round_id: UUID) -> CampaignInputs:
     return freeze_inputs(inputs)
 
 
+async def _read_origin(work: Work, origin_id: UUID) -> CampaignInputs:
+    """What the origin of a trial has read then: nothing of today. Raises RoundCannotBe."""
+    try:
+        return decode_inputs(decompress(await round_results.read_inputs(work, origin_id)))
+    except (NotFound, InputsUnreadable) as error:
+        told = "Les données du tour d'origine ne se lisent plus ici : essayez ces poids sur un tour plus récent."
+        raise RoundCannotBe(f"{told} ({error})") from error
+
+
 async def keep_outcome(work: Work, round_id: UUID, outcome: RoundOutcome, *, attempt: int) -> bool:
     """The round with all that it gave, in one transaction; false where this attempt is not wanted any more."""
     found = await store.lock_round(work, round_id)
@@ -76,7 +92,7 @@ async def keep_outcome(work: Work, round_id: UUID, outcome: RoundOutcome, *, att
         return False
     finished, step = decide_finish(found, outcome, who=work.caller.identity)
     named = replace(outcome, proposals=_number(outcome.proposals), unserved=_number(outcome.unserved))
-    await insert_outcome(work, round_id, named)
+    await round_results.insert_outcome(work, round_id, named)
     await store.save_round(work, finished, step)
     return True
 

@@ -1,4 +1,4 @@
-"""An allocation round as the town leads it: asked, looked at, changed by choices, asked again, stopped."""
+"""An allocation round as the town leads it: asked, looked at, changed by choices, asked again, stopped; weights tried on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,22 +8,27 @@ from uuid import UUID
 from kernel.errors import BadInput, NotFound
 from kernel.ids import new_id
 from kernel.work import Work
-from services.matching.domain.refusals import RoundUnderWay, WrongState
+from services.matching.domain.refusals import RoundInputsGone, RoundUnderWay, WrongState
 from services.matching.domain.rounds import (
     CHOICE_DEEDS,
     Choice,
     ChoiceKind,
     Round,
     RoundTerms,
+    check_can_be_tried,
+    check_is_no_trial,
     check_takes_choices,
     decide_round,
 )
 from services.matching.domain.shared import check_campaign
 from services.matching.domain.states import Deed, RoundState, Step
+from services.matching.domain.weights import Weights
+from services.matching.engine.weights import check_weights
 from services.matching.store import rounds as store
 from services.matching.store.known import find_campaign, lock_name
 from services.matching.store.needs import get_need
 from services.matching.store.offers import get_offer
+from services.matching.store.round_results import has_inputs
 from services.matching.store.weights import get_weights, get_weights_version
 
 
@@ -50,6 +55,7 @@ async def ask_round(work: Work, campaign_id: UUID, wish: RoundWish) -> Round:
 async def ask_again(work: Work, round_id: UUID, wish: RoundWish) -> Round:
     """A new round on what is open now, with the terms and the choices of an earlier one; `wish` changes its terms."""
     earlier = await store.get_round(work, round_id)
+    check_is_no_trial(earlier, "is not asked again: ask that round again, or try the weights on it once more")
     if earlier.is_under_way:
         raise RoundUnderWay(f"It is {earlier.state}; wait for it or stop it first.", round=str(earlier.id))
     asked = await _add(work, new_id(), earlier.campaign_id, earlier.terms, wish, based_on=earlier.id)
@@ -62,15 +68,38 @@ async def _add(
     work: Work, id: UUID, campaign_id: UUID, terms: RoundTerms, wish: RoundWish, *, based_on: UUID | None = None
 ) -> Round:
     check_campaign(await find_campaign(work, campaign_id, hold=True))
-    await lock_name(work, f"round:{campaign_id}")
-    if (other := await store.find_round_under_way(work, campaign_id)) is not None:
-        raise RoundUnderWay(f"Round {other.id} is {other.state}; wait for it, or stop it first.", round=str(other.id))
+    await _take_place(work, campaign_id)
     if wish.weights_version is not None:
         await _check_weights(work, wish.weights_version)
     who = work.caller.identity
     asked = Round(id, campaign_id, _change(terms, wish), wish.note, asked_by=who, asked_at=work.now, based_on=based_on)
     await store.insert_round(work, asked, Step(None, RoundState.ASKED, Deed.CREATE, who, wish.note or None))
     return asked
+
+
+async def _take_place(work: Work, campaign_id: UUID) -> None:
+    """Until this transaction ends, no other round of the campaign is asked for. Raises RoundUnderWay."""
+    await lock_name(work, f"round:{campaign_id}")
+    if (other := await store.find_round_under_way(work, campaign_id)) is not None:
+        raise RoundUnderWay(f"Round {other.id} is {other.state}; wait for it, or stop it first.", round=str(other.id))
+
+
+async def try_weights(work: Work, round_id: UUID, weights: Weights, *, note: str) -> Round:
+    """A trial: the past round once more, from its stored inputs, with these weights. Nothing of it is ever sent, so that the
+    campaign may be over. Raises RoundIsATrial, WrongState, RoundInputsGone, BadInput, RoundUnderWay.
+    """
+    origin = await store.get_round(work, round_id)
+    check_can_be_tried(origin)
+    if not await has_inputs(work, origin.id):
+        raise RoundInputsGone("Weights are tried on what a round has read, and that was removed; choose a later round.")
+    check_weights(weights)
+    await _take_place(work, origin.campaign_id)
+    who, terms = work.caller.identity, replace(origin.terms, weights_version=None)
+    trial = Round(
+        new_id(), origin.campaign_id, terms, note, asked_by=who, asked_at=work.now, trial_of=origin.id, trial_weights=weights
+    )
+    await store.insert_round(work, trial, Step(None, RoundState.ASKED, Deed.CREATE, who, note or None))
+    return trial
 
 
 async def _check_weights(work: Work, version: int) -> None:

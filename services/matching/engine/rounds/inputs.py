@@ -70,6 +70,15 @@ def freeze_inputs(inputs: CampaignInputs) -> CampaignInputs:
     )
 
 
+def try_weights(inputs: CampaignInputs, weights: Weights) -> CampaignInputs:
+    """Frozen inputs with these weights, which are no version, and nothing else changed."""
+    return replace(
+        inputs,
+        terms=replace(inputs.terms, weights_version=None),
+        surroundings=replace(inputs.surroundings, weights=weights, weights_version=None),
+    )
+
+
 def encode_inputs(inputs: CampaignInputs) -> bytes:
     """The canonical bytes of frozen inputs."""
     around = inputs.surroundings

@@ -42,6 +42,11 @@ _TOGETHER = (
     "fait passer d'abord les premières heures de chaque association."
 )
 
+_TRIAL = (
+    "Mêmes besoins, offres, choix, tirage et jour que ce tour : seuls les poids diffèrent. Un essai ne s'envoie jamais ; pour "
+    "que ces poids valent, un agent les met en vigueur avec son motif, puis demande un nouveau tour."
+)
+
 
 @dataclass(frozen=True)
 class PageFacts:
@@ -65,7 +70,8 @@ def build_page(facts: PageFacts) -> str:
     shown = RoundOut.of(facts.round)
     assert shown.result is not None
     result = shown.result
-    title = f"Tour de répartition : {facts.campaign_title or facts.round.campaign_id}"
+    kind = "Essai de poids" if shown.trial_of else "Tour de répartition"
+    title = f"{kind} : {facts.campaign_title or facts.round.campaign_id}"
     return (
         f'<!doctype html><html lang="fr"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<meta name="robots" content="noindex"><title>{escape(title)}</title><style>{STYLE}</style></head><body>'
@@ -87,9 +93,11 @@ def _say_terms(shown: RoundOut) -> str:
             "Besoins",
             "une personne bénévole par besoin, en entier" if terms.whole else "partagés : vue d'ensemble, jamais envoyée",
         ),
-        ("Poids du score", f"version {terms.weights_version}"),
+        ("Poids du score", "à l'essai, sans version" if shown.trial_of else f"version {terms.weights_version}"),
         ("Tirage entre égaux", terms.seed),
     ]
+    if shown.trial_of:
+        rows.append(("Essai de poids", f"sur le tour {shown.trial_of}. {_TRIAL}"))
     if shown.released:
         rows.append(("Envoi", f"{count(shown.released.missions, 'mission')}, {shown.released.left_out} laissées de côté"))
     return section("Ce tour", "<dl>" + "".join(_pair(*row) for row in rows) + "</dl>", name="tour")
@@ -250,7 +258,7 @@ def _list_proposals(facts: PageFacts) -> str:
             write_hours(row.minutes),
             str(row.points),
             ("imposée ; " if row.pinned else "") + " ; ".join(row.reasons),
-            row.left_out or ("mission proposée" if row.mission_id else "à décider"),
+            row.left_out or ("mission proposée" if row.mission_id else "essai" if facts.round.is_trial else "à décider"),
         )
         for row in facts.proposals[:ROWS_SHOWN]
     ]
