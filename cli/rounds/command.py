@@ -19,7 +19,8 @@ round_app = typer.Typer(
     no_args_is_help=True,
     help="Tours de répartition (allocation rounds) : des missions pour tous les besoins ouverts, ensemble.\n\n"
     "Un tour est une proposition : rien n'est envoyé avant [bold]metis round release[/]. Le chemin habituel : [bold]ask[/], "
-    "[bold]show[/] et [bold]page[/], au besoin [bold]pin[/], [bold]exclude[/] et [bold]again[/], puis [bold]release[/].",
+    "[bold]show[/] et [bold]page[/], au besoin [bold]pin[/], [bold]exclude[/] et [bold]again[/], puis [bold]release[/]. "
+    "[bold]try[/] essaie d'autres poids sur un tour passé.",
 )
 
 RoundArgument = Annotated[
@@ -264,6 +265,29 @@ def again(
 
     terms = {**_terms(fairness, seed, weights, served_points, candidates), "note": note}
     raise typer.Exit(ask_again(login, round_, terms, wait=not no_wait))
+
+
+@_command("try")
+def try_(
+    login: "Login",
+    *,
+    round_: RoundArgument,
+    weight: Annotated[
+        list[str], typer.Option("--weight", metavar="NOM=POINTS", help="Un poids à essayer ; répétez. Les autres restent.")
+    ],
+    note: NoteOption = "",
+    no_wait: NoWaitOption = False,
+) -> None:
+    """Essayer d'autres poids sur un tour passé, avant de les mettre en vigueur : ce que le même tour aurait donné.
+
+    Tout vient des données gardées du tour (besoins, offres, choix, tirage, jour) : seuls les poids diffèrent. Un essai se
+    regarde et se compare ; il ne s'envoie jamais.
+
+    [dim]Exemple :[/] metis round try dernier --weight skills=45 --weight distance=17
+    """
+    from cli.rounds.desk import try_weights
+
+    raise typer.Exit(try_weights(login, round_, weight, note=note, wait=not no_wait))
 
 
 @_command("compare")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from cli.api import ApiError, Session
 from cli.console import CliError, console, errors
 from cli.http import make_client
 from cli.rounds import tables
+from cli.rounds.weights import change_weights, find_weights
 
 T = TypeVar("T")
 UNDER_WAY = frozenset({"asked", "computing"})
@@ -106,6 +107,35 @@ def ask_again(login: Login, name: str, terms: Mapping[str, Any], *, wait: bool) 
     return _run(login, act)
 
 
+def try_weights(login: Login, name: str, given: Sequence[str], *, note: str, wait: bool) -> int:
+    """`given`: name=points each; weights that are not named stay as the past round had them."""
+
+    async def act(session: Session) -> int:
+        origin = await _find(session, name)
+        if origin.get("trial_of"):
+            console.print(f"{origin['id'][:13]} est un essai : ces poids sont essayés sur son tour d'origine.")
+            origin = await session.get(f"/rounds/{origin['trial_of']}")
+        known = await session.get("/weights")
+        before = find_weights(known, origin["terms"]["weights_version"])
+        tried = change_weights(before, given, known["bounds"])
+        tables.print_tried(console, before, tried)
+        asked = await session.post(f"/rounds/{origin['id']}/trials", {**tried, "note": note}, key=str(uuid4()))
+        code = await _follow(session, asked, wait=wait)
+        if not wait:
+            console.print(f"La suite : [bold]metis round watch {asked['id'][:13]}[/]")
+        return code
+
+    return _run(login, act)
+
+
+async def _conclude_trial(session: Session, trial: Mapping[str, Any]) -> None:
+    """Beside its origin, and how the weights would come into force."""
+    compared = await session.get(f"/rounds/{trial['id']}/comparison", **{"with": trial["trial_of"]})
+    tables.print_comparison(console, compared)
+    in_force = await session.get("/weights")
+    tables.print_next_of_trial(console, trial, territory=session.territory, version=in_force["version"])
+
+
 def _given(terms: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in terms.items() if value is not None}
 
@@ -125,6 +155,9 @@ async def _follow(session: Session, asked: dict[str, Any], *, wait: bool) -> int
     if found["state"] == "computed":
         short = found["id"][:13]
         tables.print_figures(console, found)
+        if found.get("trial_of"):
+            await _conclude_trial(session, found)
+            return 0
         console.print(f"Rien n'est envoyé. Voir : [bold]metis round show {short}[/], [bold]metis round page {short}[/]")
         console.print(f"Envoyer : [bold]metis round release {short}[/]")
     return FAILED if found["state"] in {"failed", "stopped"} else 0
@@ -230,6 +263,11 @@ def _uuid(text: str, what: str) -> UUID:
 def release_round(login: Login, name: str, *, note: str, yes: bool) -> int:
     async def act(session: Session) -> int:
         found = await _find(session, name)
+        if found.get("trial_of"):
+            raise CliError(
+                f"Le tour {found['id'][:13]} est un essai de poids : il ne s'envoie pas.",
+                cure=f"Mettez ces poids en vigueur (PUT /weights), puis metis round ask {found['campaign_id']}.",
+            )
         if found["state"] == "computed":
             tables.print_figures(console, found)
             served = found["result"]["figures"]["needs_served"]

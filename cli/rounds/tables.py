@@ -1,5 +1,6 @@
 """A round as tables, in French."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,8 @@ def print_list(console: Console, rounds: Sequence[Mapping[str, Any]]) -> None:
         served = f"{figures['needs_served']}/{figures['needs']}" if figures else "—"
         worst = percent(figures["worst_fill"]) if figures else "—"
         fairness = percent(one["terms"]["fairness"])
-        table.add_row(one["id"], _instant(one["asked_at"]), STATES[one["state"]], fairness, served, worst, escape(one["note"]))
+        state = STATES[one["state"]] + (" (essai)" if one.get("trial_of") else "")
+        table.add_row(one["id"], _instant(one["asked_at"]), state, fairness, served, worst, escape(one["note"]))
     console.print(table)
 
 
@@ -88,8 +90,10 @@ def print_head(console: Console, found: Mapping[str, Any]) -> None:
     kind = "besoins entiers" if terms["whole"] else "vue d'ensemble, besoins partagés"
     console.print(
         f"[bold]{found['id']}[/] : {STATES[found['state']]} ; équité {percent(terms['fairness'])}, {kind}, "
-        f"poids version {terms['weights_version']}, demandé le {_instant(found['asked_at'])}"
+        f"poids {_say_weights(found)}, demandé le {_instant(found['asked_at'])}"
     )
+    if found.get("trial_of"):
+        console.print(f"Essai sur le tour {found['trial_of']}, jamais envoyé : {_list_weights(found['trial_weights'])}")
     if found["note"]:
         console.print(escape(found["note"]), style="italic")
     if found.get("failure"):
@@ -98,6 +102,14 @@ def print_head(console: Console, found: Mapping[str, Any]) -> None:
         console.print(describe_phase(found))
     if released := found.get("released"):
         console.print(f"Envoyé le {_instant(released['at'])} : {released['missions']} missions, {released['left_out']} de côté")
+
+
+def _say_weights(found: Mapping[str, Any]) -> str:
+    return "à l'essai" if found.get("trial_of") else f"version {found['terms']['weights_version']}"
+
+
+def _list_weights(weights: Mapping[str, int]) -> str:
+    return " ".join(f"{name}={points}" for name, points in weights.items())
 
 
 def print_figures(console: Console, found: Mapping[str, Any]) -> None:
@@ -204,12 +216,18 @@ def print_comparison(console: Console, found: Mapping[str, Any]) -> None:
     one, other = found["one"], found["other"]
     table = _table("Côte à côte", "", one["id"][:13], other["id"][:13], right=(1, 2))
     table.add_row("Équité", percent(one["terms"]["fairness"]), percent(other["terms"]["fairness"]))
+    table.add_row("Poids", _say_weights(one), _say_weights(other))
     figures = (one["result"]["figures"], other["result"]["figures"])
     table.add_row("Besoins servis", *(f"{each['needs_served']}/{each['needs']}" for each in figures))
     table.add_row("Heures servies", *(hours(each["served_minutes"]) for each in figures))
     table.add_row("Points", *(f"{each['score']:,}".replace(",", " ") for each in figures))
     table.add_row("La moins servie", *(percent(each["worst_fill"]) for each in figures))
     console.print(table)
+    if one["terms"]["weights_version"] != other["terms"]["weights_version"] or one.get("trial_weights") != other.get(
+        "trial_weights"
+    ):
+        console.print("[dim]Les poids diffèrent : les points des deux tours ne se comparent pas, les heures si.[/]")
+    _print_shares_beside(console, one, other)
     console.print(
         f"{found['same']} besoins servis de même, {len(found['changed'])} autrement, {len(found['added'])} par le premier seul, "
         f"{len(found['removed'])} par le second seul"
@@ -223,6 +241,39 @@ def print_comparison(console: Console, found: Mapping[str, Any]) -> None:
         detail.add_row(sign, (mine or theirs)["need_id"], _say_pair(mine), _say_pair(theirs))
     console.print(detail)
     _print_more(console, len(rows))
+
+
+def _print_shares_beside(console: Console, one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Associations that are not served alike, whoever loses most first."""
+    mine, theirs = ({share["association_id"]: share for share in each["result"]["shares"]} for each in (one, other))
+    rows = []
+    for id, share in {**theirs, **mine}.items():
+        served = [each[id]["served_minutes"] if id in each else 0 for each in (mine, theirs)]
+        if served[0] != served[1]:
+            rows.append((served[0] - served[1], share["name"] or id, *served))
+    if not rows:
+        console.print("Chaque association reçoit autant d'heures.")
+        return
+    table = _table("Associations servies autrement", "Association", "Premier", "Second", "Écart", right=(1, 2, 3))
+    for difference, name, first, second in sorted(rows)[:ROWS_SHOWN]:
+        sign = "+" if difference > 0 else "−"
+        table.add_row(escape(name), hours(first), hours(second), f"{sign}{hours(abs(difference))}")
+    console.print(table)
+    _print_more(console, len(rows))
+
+
+def print_tried(console: Console, before: Mapping[str, int], tried: Mapping[str, int]) -> None:
+    changed = [f"{name} {points} au lieu de {before[name]}" for name, points in tried.items() if points != before[name]]
+    console.print(f"Poids à l'essai : {', '.join(changed) or 'les mêmes que ceux du tour'} ; le reste ne change pas.")
+
+
+def print_next_of_trial(console: Console, trial: Mapping[str, Any], *, territory: str, version: int) -> None:
+    """How the weights of a trial come into force. `version`: of those that are in force now."""
+    body = json.dumps({**trial["trial_weights"], "reason": "…"}, ensure_ascii=False)
+    console.print("Rien n'est envoyé ni changé : un essai se regarde. Pour mettre ces poids en vigueur, avec votre motif :")
+    console.print(f'  PUT /v1/territories/{territory}/weights   If-Match: "{version}"', markup=False, highlight=False)
+    console.print(f"  {body}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Puis un nouveau tour : [bold]metis round ask {trial['campaign_id']}[/]")
 
 
 def _say_pair(pair: Mapping[str, Any] | None) -> str:

@@ -42,6 +42,19 @@ CHOICE = {
 }  # fmt: skip
 
 
+WEIGHTS = {"skills": 50, "near": 25, "distance": 12}
+BOUNDS = [{"name": name, "label": label} for name, label in (("skills", "Compétences"), ("near", None), ("distance", "Distance"))]
+TRIAL = "01a202ff-0000-7257-bf05-e3141523437b"
+LESS = {"association_id": "a1", "name": "Lire [Ensemble]", "target_minutes": 600, "served_minutes": 90}
+
+
+def make_trial(**changes: Any) -> dict[str, Any]:
+    made = make_round(TRIAL, trial_of=ONE, trial_weights=WEIGHTS | {"skills": 45, "distance": 17}, campaign_id="c1")
+    made["terms"] = made["terms"] | {"weights_version": None}
+    made["result"] = made["result"] | {"shares": [LESS]}
+    return made | changes
+
+
 def answer(method: str, path: str, body: Any) -> Answer:
     where = path.partition("/v1/territories/92071")[2].partition("?")[0]
     if where == "/campaigns":
@@ -56,11 +69,22 @@ def answer(method: str, path: str, body: Any) -> Answer:
         return 200, {"items": [CHOICE]}
     if where.endswith("/release"):
         return 200, make_round(state="released", released={"at": "2026-10-02T09:00:00+00:00", "missions": 1, "left_out": 1})
+    if where == "/weights":
+        history = [{"version": 3, "weights": WEIGHTS | {"near": 1}}, {"version": 2, "weights": WEIGHTS}]
+        return 200, {"version": 3, "bounds": BOUNDS, "history": history}
+    if where.endswith("/trials"):
+        return 201, make_trial(state="asked", result=None)
+    if where.endswith(f"{TRIAL}/comparison"):
+        one, other = ({"need_id": NEED, "offer_id": offer, "minutes": 90, "points": 83} for offer in (OFFER, OTHER))
+        changed = [{"need_id": NEED, "one": [one], "other": [other]}]
+        return 200, {"one": make_trial(), "other": make_round(), "added": [], "removed": [], "changed": changed, "same": 1}
     if where.endswith("/comparison"):
         pair = {"need_id": NEED, "offer_id": OFFER, "minutes": 90, "points": 83}
         return 200, {"one": make_round(), "other": make_round(OTHER), "added": [pair], "removed": [], "changed": [], "same": 1}
     if where == "/rounds" and method == "GET":
         return 200, {"items": [make_round(), make_round(OTHER)]}
+    if TRIAL in where:
+        return 200, make_trial()
     return 200, make_round(OTHER if OTHER in where else ONE)
 
 
@@ -137,6 +161,63 @@ class TestDecide:
         assert code == 0 and "1 par le premier seul" in said
 
 
+class TestTry:
+    def test_sends_all_weights_of_the_round_with_those_named_changed(self, played: Platform) -> None:
+        """The round's own version 2, not version 3 that is in force since."""
+        code, said = call(played, "try", ONE, "--weight", "skills=45", "--weight", "distance=17", "--note", "Si…")
+        assert code == 0, said
+        [(path, sent)] = [(path, body) for method, path, body in played.seen if method == "POST"]
+        assert path.endswith(f"/rounds/{ONE}/trials")
+        assert sent == {"skills": 45, "near": 25, "distance": 17, "note": "Si…"}
+        assert "skills 45 au lieu de 50" in said
+
+    def test_ends_with_the_comparison_and_how_the_weights_come_into_force(self, played: Platform) -> None:
+        _, said = call(played, "try", ONE, "--weight", "skills=45")
+        for words in (
+            "1 besoins servis de même, 1 autrement",
+            "à l'essai",
+            "les points des deux tours ne se comparent pas",
+            "Lire [Ensemble]",
+            "−1 h",
+            OFFER,
+            'PUT /v1/territories/92071/weights   If-Match: "3"',
+            '{"skills": 45, "near": 25, "distance": 17, "reason": "…"}',
+            "metis round ask c1",
+        ):
+            assert words in said, words
+        assert "metis round release" not in said
+
+    def test_without_waiting_says_where_it_goes_on(self, played: Platform) -> None:
+        code, said = call(played, "try", ONE, "--weight", "skills=45", "--no-wait")
+        assert code == 0 and f"metis round watch {TRIAL[:13]}" in said
+
+    def test_of_a_trial_goes_back_to_its_origin(self, played: Platform) -> None:
+        code, said = call(played, "try", TRIAL, "--weight", "skills=45")
+        assert code == 0 and "tour d'origine" in said
+        assert next(path for method, path, _ in played.seen if method == "POST").endswith(f"/rounds/{ONE}/trials")
+
+    @pytest.mark.parametrize(
+        ("words", "told"),
+        [
+            (["adresse=3"], "skills (Compétences), near, distance (Distance)"),
+            (["skills"], "skills=12"),
+            (["skills=beaucoup"], "skills=12"),
+            (["skills=45", "skills=50"], "deux fois"),
+        ],
+    )
+    def test_names_the_cure_of_a_faulty_word(self, played: Platform, words: list[str], told: str) -> None:
+        code, said = call(played, "try", ONE, *[part for word in words for part in ("--weight", word)])
+        assert code == 1 and told in said
+        assert not [path for method, path, _ in played.seen if method == "POST"]
+
+    def test_is_marked_as_a_trial_and_never_released(self, played: Platform) -> None:
+        code, said = call(played, "show", TRIAL)
+        assert code == 0 and f"Essai sur le tour {ONE}" in said and "skills=45 near=25 distance=17" in said
+        code, said = call(played, "release", TRIAL, "--yes")
+        assert code == 1 and "PUT /weights" in said
+        assert not [path for method, path, _ in played.seen if method == "POST"]
+
+
 class TestPage:
     def test_is_written_as_it_comes(self, played: Platform, tmp_path: Path) -> None:
         code, _ = call(played, "page", ONE, "--out", str(tmp_path / "tour.html"))
@@ -146,7 +227,22 @@ class TestPage:
 class TestHelp:
     @pytest.mark.parametrize(
         "command",
-        ["ask", "list", "show", "watch", "stop", "pin", "exclude", "unchoose", "again", "compare", "release", "replay", "page"],
+        [
+            "ask",
+            "list",
+            "show",
+            "watch",
+            "stop",
+            "pin",
+            "exclude",
+            "unchoose",
+            "again",
+            "try",
+            "compare",
+            "release",
+            "replay",
+            "page",
+        ],
     )
     def test_teaches_by_an_example(self, command: str) -> None:
         done = CliRunner().invoke(app, ["round", command, "--help"])
