@@ -91,8 +91,10 @@ async def ask_again(work: InWork, round_id: UUID, response: Response, body: Term
 
 @router.post("/rounds/{round_id}/trials", status_code=201, **allow("matching:write", *TOWN))
 async def try_weights(work: InWork, round_id: UUID, body: TrialBody, response: Response) -> RoundOut:
-    """Try other weights on a past round before they are set: it is computed once more from its stored inputs, with these weights
-    alone changed. The trial is a round to look at and to compare with its origin; it is never released."""
+    """Try other weights on a past round, before they are set: a round to compare with it, which is never released.
+
+    It is computed from the past round's stored inputs (needs, offers, choices, seed, day) with the weights alone replaced.
+    """
     trial = await use_cases.try_weights(work, round_id, body.weights(), note=body.note)
     set_etag(response, trial.version)
     return RoundOut.of(trial)
