@@ -84,7 +84,7 @@ CREATE FUNCTION find_offers(
   offer_id uuid, volunteer_id uuid, skills integer[], metres integer, remote boolean, common_days integer, week integer,
   free_minutes integer, missions integer
 ) LANGUAGE sql STABLE SECURITY DEFINER ROWS 5000
-  SET search_path = pg_catalog, public SET enable_seqscan = off SET jit = off SET work_mem = '64MB'  -- what is found stays in memory
+  SET search_path = pg_catalog, public SET enable_seqscan = off SET jit = off SET work_mem = '64MB'  -- rows found stay in memory
 AS $$
   SELECT s.offer_id, s.volunteer_id, s.skills,
     CASE WHEN chord.squared <= s.reach_squared THEN (12742017.6 * asin(least(1, sqrt(chord.squared) / 2)))::integer ELSE -1 END,
