@@ -110,7 +110,7 @@ def draw_fairness() -> bool:
         price.bar(sliders, [100 * row["price_score"] for row in rows], width=0.05, color=OTHER, alpha=0.5)
         price.set_ylabel("price: points lost, %", color=OTHER)
         axes.set_title(f"{kept['needs']:,} needs, {kept['volunteers']:,} volunteers", fontsize=9)
-        axes.legend(fontsize=8, frameon=False, loc="upper left")
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(0.0, 0.5))
     return True
 
 

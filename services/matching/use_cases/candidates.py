@@ -95,27 +95,40 @@ async def find_best_offers(work: Work, need: Need, surroundings: Surroundings, *
     """
     wanted = {find_key(skill, surroundings.referential) for skill in need.facts.skills}
     question = _ask(work, need, surroundings, wanted)
-    fits = await _read_best(work, question, surroundings, limit=limit)
+    fits = await _read_best(work, question, surroundings, [], limit=limit)
     lowest = fits[-1].score if len(fits) == limit else 0
     near = _list_near_keys(need, surroundings, near_sixths=_near_sixths_to_reach(lowest, question))
     if not near:
         return fits
-    others = await _read_best(work, _ask(work, need, surroundings, near), surroundings, limit=limit)
-    return sorted({fit.candidate.offer.id: fit for fit in (*fits, *others)}.values(), key=rank_key)[:limit]
+    return await _read_best(work, _ask(work, need, surroundings, near), surroundings, fits, limit=limit)
 
 
-async def _read_best(work: Work, question: Question, surroundings: Surroundings, *, limit: int) -> list[Fit]:
-    """Bounds are read from the greatest down, until no offer further down can be better than the last one wanted."""
-    fits: list[Fit] = []
+async def _read_best(work: Work, question: Question, surroundings: Surroundings, best: Sequence[Fit], *, limit: int) -> list[Fit]:
+    """The best of `best` and of those that the question finds, whose bounds are read from the greatest down, until no offer
+    further down can be better than the last one wanted."""
+    fits = list(best)
     offset, step = 0, limit + _SPARE
     while True:
         bounds = await list_bounds(work, question, limit=step, offset=offset)
-        candidates = await load_candidates(work, [bound.offer_id for bound in bounds])
-        fits += [fit for candidate in candidates if (fit := assess(question.need, candidate, surroundings)).fits]
-        fits = sorted(fits, key=rank_key)[:limit]
-        if len(bounds) < step or (len(fits) == limit and rank_key(fits[-1]) <= _key_of(bounds[-1])):
+        for first in range(0, len(bounds), limit):  # most often the first ones are the best, and the others need not be read
+            fits = await _read_fits(work, question, surroundings, fits, bounds[first : first + limit], limit=limit)
+        if len(bounds) < step or not _may_be_wanted(bounds[-1], fits, limit=limit):
             return fits
         offset, step = offset + step, 2 * step
+
+
+async def _read_fits(
+    work: Work, question: Question, surroundings: Surroundings, best: Sequence[Fit], bounds: Sequence[Bound], *, limit: int
+) -> list[Fit]:
+    known = {fit.candidate.offer.id for fit in best}
+    news = [bound.offer_id for bound in bounds if bound.offer_id not in known and _may_be_wanted(bound, best, limit=limit)]
+    candidates = await load_candidates(work, news) if news else []
+    fits = [fit for candidate in candidates if (fit := assess(question.need, candidate, surroundings)).fits]
+    return sorted([*best, *fits], key=rank_key)[:limit]
+
+
+def _may_be_wanted(bound: Bound, fits: Sequence[Fit], *, limit: int) -> bool:
+    return len(fits) < limit or _key_of(bound) < rank_key(fits[-1])
 
 
 async def find_misses(work: Work, need: Need, surroundings: Surroundings) -> list[Fit]:
