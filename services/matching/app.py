@@ -25,6 +25,8 @@ def make_service(settings: Settings | None = None) -> FastAPI:
         app.state.suggester = Suggester(
             app.state.database, threads=settings.suggestion_threads, most_waiting=settings.most_waiting_suggestions
         )
+        if settings.warm_suggestions:
+            app.state.suggester.warm()
 
     jobs = [expiry, refresh, rounds]
     return make_service_app("matching", settings, routers=routers, handlers=handlers, jobs=jobs, prepare=prepare)

@@ -15,6 +15,9 @@ class Settings(ServiceSettings):
         600, gt=0, description="Pause between two looks for offers and needs that are found by what is out of date."
     )
     suggestion_threads: int = Field(2, ge=1, le=32, description="Texts that are read for skills at the same time.")
+    warm_suggestions: bool = Field(
+        False, description="Load what reads texts at the start, instead of at the first text (which then waits for some seconds)."
+    )
     most_waiting_suggestions: int = Field(
         64, ge=1, description="Texts that may wait or be read at once; one more is answered 503, to come again."
     )

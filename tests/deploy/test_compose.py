@@ -9,6 +9,7 @@ import yaml
 from gateway.settings import GatewaySettings
 from kernel.settings import KernelSettings, ServiceSettings
 from services.credits.settings import Settings as CreditsSettings
+from services.matching.settings import Settings as MatchingSettings
 from services.notifications.settings import Settings as NotificationsSettings
 from tests.deploy.manifests import ROOT
 
@@ -121,6 +122,7 @@ class TestStart:
         known: dict[str, type[KernelSettings]] = {
             "credits": CreditsSettings,
             "gateway": GatewaySettings,
+            "matching": MatchingSettings,
             "notifications": NotificationsSettings,
         }
         for name in OURS:

@@ -1,8 +1,9 @@
 """Suggestions, worked out beside the event loop: a few at a time, and not more waiting than can be served soon."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from kernel.auth import Caller
 from kernel.database import Database
 from kernel.errors import Unavailable
 from kernel.work import open_work
+from services.matching.engine.referential import load_referential
 from services.matching.engine.suggesting import Kind, Suggestion, suggest
 from services.matching.engine.vocabulary import Vocabulary
 from services.matching.store.needs import get_need
@@ -17,6 +19,7 @@ from services.matching.store.offers import get_offer
 from services.matching.use_cases.vocabulary import get_vocabulary
 
 Suggested = tuple[Sequence[Suggestion], Vocabulary]
+log = logging.getLogger("metis.matching.suggestions")
 
 
 class Suggester:
@@ -27,6 +30,12 @@ class Suggester:
         self._most_waiting = most_waiting
         self._waiting = 0
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="suggest")
+
+    def warm(self) -> None:
+        """Load what reads texts, beside all else: the first to ask need not wait for it."""
+        vocabulary = Vocabulary(load_referential())
+        task = partial(suggest, "Bonjour", "Nous cherchons de l'aide pour les comptes.", kind="need", vocabulary=vocabulary)
+        self._pool.submit(task).add_done_callback(_tell_failure)
 
     async def suggest(self, caller: Caller, title: str, description: str, *, kind: Kind) -> Suggested:
         """Skills for a text that is stored nowhere."""
@@ -56,3 +65,8 @@ class Suggester:
             return await asyncio.get_running_loop().run_in_executor(self._pool, task)
         finally:
             self._waiting -= 1
+
+
+def _tell_failure(done: Future[tuple[Suggestion, ...]]) -> None:
+    if not done.cancelled() and (fault := done.exception()) is not None:
+        log.error("what reads texts could not be loaded; suggestions will fail until it can", exc_info=fault)

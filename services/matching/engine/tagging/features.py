@@ -20,11 +20,16 @@ Weights = dict[str, float]
 def count_features(text: str) -> tuple[Counter[str], Counter[str]]:
     """Stems and letter n-grams of a text, each with its number."""
     words = tokenise(text)
-    stems = Counter(_STEM_MARK + family_of(word) for word in words)
+    stems = Counter(map(_feature_of, words))
     grams: Counter[str] = Counter()
     for word in words:
         grams.update(_grams(word))
     return stems, grams
+
+
+def list_stem_features(text: str) -> list[str]:
+    """The features of a text that are stems, one for each word."""
+    return [_feature_of(word) for word in tokenise(text)]
 
 
 def weigh_features(text: str, rarity: Mapping[str, float]) -> Weights:
@@ -35,6 +40,10 @@ def weigh_features(text: str, rarity: Mapping[str, float]) -> Weights:
         length = sqrt(sum(weight * weight for weight in block.values()))
         weights |= {name: share * weight / length for name, weight in block.items()}
     return weights
+
+
+def _feature_of(word: str) -> str:
+    return _STEM_MARK + family_of(word)
 
 
 def is_stem(feature: str) -> bool:

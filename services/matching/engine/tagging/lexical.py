@@ -1,9 +1,9 @@
 """A classifier of words: which skills' phrases use a text's stems and letters (multinomial naive Bayes over TF-IDF).
 
-Twenty phrases a skill are few: whether a word stands in one of them is half chance. So each skill also counts, for a share,
-what the skills near it use, what its group uses, and what everybody uses (interpolation as of Jelinek and Mercer, 1980, along
-the referential's own nearness). On phrases left out of the training this takes the right skill from 31 % to 40 % for
-associations' and from 57 % to 61 % for volunteers' words (bench/matching/tagging.py).
+Some eighty phrases a skill are few: whether a word stands in one of them is half chance. So each skill also counts, for a
+share, what the skills near it use, what its group uses, and what everybody uses (interpolation as of Jelinek and Mercer, 1980,
+along the referential's own nearness). When there were twenty, on phrases left out of the training, this took the right skill
+from 31 % to 40 % for associations' and from 57 % to 61 % for volunteers' words (bench/matching/tagging.py).
 
 Learnt in one pass, and a sum at use: every word's share in a result can be told, which `evidence` does.
 """

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.matching.engine.referential import Referential
-from services.matching.engine.tagging.features import count_features, is_stem
+from services.matching.engine.tagging.features import is_stem, list_stem_features
 from services.matching.engine.tagging.model import TrainedModel
 from services.matching.engine.tagging.phrases import TERMS, Phrase, Voice
 from services.matching.engine.tagging.spelling import Speller
@@ -29,6 +29,7 @@ _MEANING = (0.0, 1.0, 0.7)  # weight of each sentence model's scores, by how man
 _FLATNESS = (1.5, 1.65, 1.8)  # what scores are divided by to be logarithms of shares, likewise
 _PARTS = 0.3  # what the mean of a text's clauses, read for their words alone, has of its shares: a text may want several things
 _PART = re.compile(r"[.!?;:,\n]+")
+_QUOTABLE = 100  # characters: longer texts are learnt from, not shown whole
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Profiler:
         own = [addition.code for addition in additions if addition.code not in referential.skills]
         self.codes: tuple[str, ...] = (*trained.codes, *dict.fromkeys(own))
         self.place_of = {code: place for place, code in enumerate(self.codes)}
+        self._phrases_by_stem: dict[str, dict[str, str]] = {}  # of the skills that were asked for
         self._own_terms = TermIndex(Phrase(addition.code, Voice.SYNONYM, addition.phrase) for addition in additions)
 
     def read(self, title: str, description: str) -> Reading:
@@ -155,22 +157,28 @@ class Profiler:
         return next((addition.label or addition.phrase for addition in self.additions if addition.code == code), code)
 
     def phrases_with_stems(self, code: str) -> Mapping[str, str]:
-        """Of a skill: the feature of a stem to the phrase to show for it."""
-        return self._phrases_by_stem.get(code, {})
+        """Of a skill: the feature of a stem to the phrase to show for it, which is the shortest thing people say that has it
+        (of a whole text a part), else the shortest term."""
+        if code not in self._phrases_by_stem:
+            said = [(phrase.voice in TERMS, part) for phrase in self._phrases_of[code] for part in _cut_to_quote(phrase.text)]
+            by_stem: dict[str, str] = {}
+            for _, part in sorted(said, key=lambda one: (one[0], len(one[1]))):
+                for stem in list_stem_features(part):
+                    by_stem.setdefault(stem, part)
+            self._phrases_by_stem[code] = by_stem
+        return self._phrases_by_stem[code]
 
     def sayings_of(self, code: str) -> list[str]:
-        """What associations and volunteers say of a skill."""
+        """What associations and volunteers say of a skill, in words few enough to be quoted."""
         skill = self.referential.skills[code]
-        return [*skill.asks, *skill.gives]
+        return [text for text in (*skill.asks, *skill.gives) if len(text) <= _QUOTABLE] or [skill.definition]
 
     @cached_property
-    def _phrases_by_stem(self) -> dict[str, dict[str, str]]:
-        """The shortest thing people say that has the stem, else the shortest term."""
-        by_code: dict[str, dict[str, str]] = defaultdict(dict)
-        for phrase in sorted(self.trained.phrases, key=lambda phrase: (phrase.voice in TERMS, len(phrase.text))):
-            for name in count_features(phrase.text)[0]:
-                by_code[phrase.code].setdefault(name, phrase.text)
-        return dict(by_code)
+    def _phrases_of(self) -> Mapping[str, list[Phrase]]:
+        by_code: dict[str, list[Phrase]] = defaultdict(list)
+        for phrase in self.trained.phrases:
+            by_code[phrase.code].append(phrase)
+        return by_code
 
     @cached_property
     def _speller(self) -> Speller:
@@ -183,6 +191,11 @@ class Profiler:
     @cached_property
     def _false_friends(self) -> TermIndex:
         return index_false_friends(self.referential)
+
+
+def _cut_to_quote(text: str) -> list[str]:
+    """A text as it may be shown: whole, or where it is long, its parts."""
+    return [text] if len(text) <= _QUOTABLE else [part.strip() for part in _PART.split(text) if part.strip()]
 
 
 def _shares(scores: Scores) -> Scores:
