@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from kernel.auth import Role
 from kernel.errors import BadInput, Forbidden, Unauthenticated
 from services.registry.domain.clients import (
+    SCOPES_BY_NAME,
     SCOPES_OF_ROLE,
     ClientRole,
     check_client_name,
@@ -270,13 +271,14 @@ class TestDecideScopes:
         st.sets(st.sampled_from(sorted(frozenset().union(*SCOPES_OF_ROLE.values())))),
     )
     def test_never_more_than_the_roles_allow(self, roles: set[ClientRole], requested: set[str]) -> None:
-        allowed = frozenset().union(*(SCOPES_OF_ROLE[role] for role in roles))
+        brought = frozenset().union(*(SCOPES_OF_ROLE[role] for role in roles))
+        allowed = brought.union(*(SCOPES_BY_NAME.get(role, frozenset()) for role in roles))
         try:
             scopes = decide_scopes(roles, requested)
         except BadInput:
             assert not requested <= allowed
         else:
-            assert set(scopes) == (requested or allowed)
+            assert set(scopes) == (requested or brought)
             assert set(scopes) <= allowed
 
 
