@@ -7,9 +7,7 @@ Ours and the plain way run one after the other, each in a process of its own, so
 import argparse
 import multiprocessing
 import os
-import resource
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
@@ -19,6 +17,7 @@ from bench.matching.checks import allocate_greedily, solve_linear_program
 from bench.matching.plain import find_all_candidates
 from bench.matching.territory import Region, make_region
 from bench.report import print_report
+from kernel.memory import measure_peak_mib
 from services.matching.engine.allocation.candidates import find_candidates
 from services.matching.engine.allocation.fairness import fairness_table, measure_fills
 from services.matching.engine.allocation.flow import solve_flow
@@ -75,7 +74,7 @@ def _run_alone(settings: Settings) -> dict[str, Any]:
 
 def measure(settings: Settings) -> dict[str, Any]:
     region = make_region(settings.needs, settings.volunteers)
-    made_mib = _peak_mib()
+    made_mib = measure_peak_mib()
     start, cpu = perf_counter(), process_time()
     pairs = _find_pairs(region, settings.way)
     candidate_seconds, candidate_cpu = perf_counter() - start, process_time() - cpu
@@ -93,7 +92,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         "flow_seconds": flow_seconds,
         "candidate_cpu_seconds": candidate_cpu,
         "flow_cpu_seconds": flow_cpu,
-        "peak_mib": _peak_mib(),
+        "peak_mib": measure_peak_mib(),
         "made_mib": made_mib,
         "pairs": len(pairs),
         "pairs_per_need": len(pairs) / settings.needs,
@@ -196,15 +195,6 @@ def _fair_tiers(problem: Problem, parameters: RoundParameters) -> Tiers:
         return build_plain_tiers(problem)
     highest = int(problem.pair_points.max(initial=1))
     return build_fair_tiers(problem, permille=parameters.fairness_permille, slices=parameters.slices, highest_value=highest)
-
-
-def _peak_mib() -> float:
-    """Of this process alone: `ru_maxrss` begins with what the process that started it had."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    (line,) = (line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
 
 
 def _print(arguments: argparse.Namespace, results: dict[str, dict[str, Any]]) -> dict[str, Any]:

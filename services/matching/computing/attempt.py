@@ -1,12 +1,11 @@
 """One attempt at a round: read, compute, keep. Imports the solvers: for the computing process (and tests) alone."""
 
-import resource
-import sys
 from time import perf_counter
 from uuid import UUID
 
 from kernel.auth import Caller
 from kernel.database import Database
+from kernel.memory import measure_peak_mib
 from kernel.work import open_work
 from services.matching.domain.rounds import RoundOutcome
 from services.matching.engine.rounds.compute import compute_round
@@ -33,15 +32,10 @@ async def compute_attempt(database: Database, territory: str, round_id: UUID, *,
         inputs=compress(canonical),
         inputs_digest=digest_bytes(canonical),
         proposals_digest=computed.proposals_digest,
-        result={**computed.facts, "seconds": seconds, "peak_mib": _measure_peak_mib()},
+        result={**computed.facts, "seconds": seconds, "peak_mib": int(measure_peak_mib())},
         proposals=computed.proposals,
         unserved=computed.unserved,
     )
     tell("keep", 0, 0)
     async with open_work(database, caller) as work:
         return await keep_outcome(work, round_id, outcome, attempt=attempt)
-
-
-def _measure_peak_mib() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (1 << 20 if sys.platform == "darwin" else 1 << 10)

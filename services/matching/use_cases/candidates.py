@@ -10,6 +10,7 @@ from kernel.errors import Forbidden
 from kernel.work import Work
 from services.matching.domain.needs import Need, Unmet
 from services.matching.domain.refusals import DoesNotFit
+from services.matching.domain.shared import Commune, Point
 from services.matching.engine.assignment import rank, rank_key
 from services.matching.engine.cells import ANYWHERE, list_cells_in_reach, list_cells_of, make_level_token, make_tokens
 from services.matching.engine.comparison import find_key, list_near_keys
@@ -135,7 +136,8 @@ async def find_misses(work: Work, need: Need, surroundings: Surroundings) -> lis
     """Some open offers that do not fit, nearest misses first: those in reach with a wanted skill (or one near it) before others,
     and where there is none in reach, those with such a skill wherever they are (which an index is slow to list)."""
     keys = _list_keys(need, surroundings)
-    ids = await list_offers_by_token(work, _ask(work, need, surroundings, keys).tokens, most=MOST_MISSES)
+    tokens = make_tokens(work.territory, keys, list_cells_of(_find_place(need, surroundings), remote=need.facts.remote))
+    ids = await list_offers_by_token(work, tokens, most=MOST_MISSES)
     if not ids:
         anywhere = make_tokens(work.territory, keys, [ANYWHERE])
         ids = await list_offers_by_token(work, anywhere, most=MOST_MISSES)
@@ -173,9 +175,10 @@ def _near_sixths_to_reach(score: int, question: Question) -> int:
     w = question.weights
     continuity = w.continuity if question.worked_together else 0
     points = score - (w.distance + w.availability + w.minutes + continuity + w.newcomer + question.unmet_points)
-    if points <= 0 or not w.near:
-        return 0 if points <= 0 else 100 * SIXTHS * len(question.wanted) + 1
-    return -(-points * 100 * SIXTHS * len(question.wanted) // w.near)
+    most = 100 * SIXTHS * len(question.wanted)
+    if points <= 0:
+        return 0
+    return -(-points * most // w.near) if w.near else most + 1
 
 
 def _list_near_keys(need: Need, surroundings: Surroundings, *, near_sixths: int) -> set[str]:
@@ -211,12 +214,11 @@ def _list_keys(need: Need, surroundings: Surroundings) -> set[str]:
 def _ask(work: Work, need: Need, surroundings: Surroundings, keys: Collection[str]) -> Question:
     """The question to the index: who of those with one of these skills fits best?"""
     facts, weights = need.facts, surroundings.weights
-    place = facts.point or (surroundings.communes.get(facts.commune) if facts.commune else None)
-    cells = list_cells_of(place, remote=facts.remote)
+    place = _find_place(need, surroundings)
     unmet = surroundings.unmet.get((need.campaign_id, need.association_id), Unmet(0, 0))
     return Question(
         need=need,
-        tokens=make_tokens(work.territory, keys, cells),
+        tokens=make_tokens(work.territory, keys, list_cells_of(place, remote=facts.remote)),
         wanted=_list_wanted(need, surroundings),
         place=place,
         today=surroundings.today,
@@ -224,6 +226,11 @@ def _ask(work: Work, need: Need, surroundings: Surroundings, keys: Collection[st
         worked_together={volunteer_id: missions for (volunteer_id, _), missions in surroundings.worked_together.items()},
         unmet_points=weights.unmet * unmet.unmet_minutes // unmet.needed_minutes if unmet.needed_minutes else weights.unmet,
     )
+
+
+def _find_place(need: Need, surroundings: Surroundings) -> Point | Commune | None:
+    facts = need.facts
+    return facts.point or (surroundings.communes.get(facts.commune) if facts.commune else None)
 
 
 def _list_wanted(need: Need, surroundings: Surroundings) -> list[WantedSkill]:
