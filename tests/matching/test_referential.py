@@ -2,13 +2,14 @@
 
 import os
 import re
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean
 
 import pytest
 
-from services.matching.engine.referential import load_referential
+from services.matching.engine.referential import DATA, ReferentialFault, check_referential, load_referential
 from services.matching.engine.skills import normalise_label
 
 REFERENCE = Path(os.environ.get("METIS_REFERENCE_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -22,6 +23,36 @@ needs_reference = pytest.mark.skipif(
 # Words that two skills may share, because either is meant and a person must say which.
 SHARED_ON_PURPOSE: frozenset[str] = frozenset()
 FEWEST_VOICES, MEAN_VOICES = 17, 20
+
+
+class TestFiles:
+    def test_contradict_themselves_nowhere(self) -> None:
+        check_referential()
+
+    def test_name_every_fault_with_its_file_and_skill(self, tmp_path: Path) -> None:
+        folder = shutil.copytree(DATA, tmp_path / "referential", ignore=shutil.ignore_patterns("model", "communes"))
+        (folder / "skills" / "99-faulty.toml").write_text(
+            """
+[[skill]]
+code = "Faulty Code"
+name = { fr = "Fautif" }
+definition = "Ce qui ne va pas"
+parent = "nowhere"
+synonyms = ["Été", "ete"]
+asks = ["On cherche"]
+gives = []
+titles = ["Fautif"]
+near = { comptabilite = 2 }
+colour = "red"
+""",
+            encoding="utf-8",
+        )
+        with pytest.raises(ReferentialFault) as found:
+            check_referential(folder)
+        told = str(found.value)
+        assert all(line.startswith("99-faulty.toml, Faulty Code: ") for line in told.splitlines())
+        for fault in ("colour", "lower-case", "`fr` and `en`", "'nowhere'", "`gives` is empty", "twice: ete", "between 0 and 1"):
+            assert fault in told
 
 
 class TestSkills:

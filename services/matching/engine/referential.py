@@ -6,7 +6,8 @@ file a field of skills. Codes are stable: a skill may be renamed, its code is ne
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -102,25 +103,38 @@ NO_REFERENTIAL = Referential("", {}, {})
 
 @lru_cache(maxsize=1)
 def load_referential(folder: Path = DATA) -> Referential:
-    """Read and check all files. Raises ReferentialFault with every fault found, a line each."""
-    faults: list[str] = []
-    groups = {
+    """Read all files, as `check_referential` found them when they last changed: a service that starts does not check again."""
+    groups = _read_groups(folder)
+    skills = [_skill_from(entry) for _, entry in _read_entries(folder)]
+    return Referential(_read(folder / "version.toml")["version"], groups, {skill.code: skill for skill in skills})
+
+
+def check_referential(folder: Path = DATA) -> None:
+    """Read all files and doubt them. Raises ReferentialFault with every fault found, a line each."""
+    groups, seen, faults = _read_groups(folder), set[str](), list[str]()
+    for file, entry in _read_entries(folder):
+        where = f"{file.name}, {entry.get('code', 'a skill without code')}"
+        faults += [f"{where}: {fault}" for fault in _faults_of(entry, groups)]
+        if entry.get("code") in seen:
+            faults.append(f"{where}: this code stands twice; give one of the two another")
+        seen.add(entry.get("code", ""))
+    if not faults:
+        faults = _far_faults(load_referential(folder).skills.values())
+    if faults:
+        raise ReferentialFault("\n".join(faults))
+
+
+def _read_groups(folder: Path) -> dict[str, SkillGroup]:
+    return {
         entry["code"]: SkillGroup(entry["code"], entry["name"]["fr"], entry["name"]["en"])
         for entry in _read(folder / "groups.toml")["group"]
     }
-    skills: dict[str, ReferentialSkill] = {}
+
+
+def _read_entries(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for file in sorted((folder / "skills").glob("*.toml")):
         for entry in _read(file).get("skill", ()):
-            where = f"{file.name}, {entry.get('code', 'a skill without code')}"
-            faults += [f"{where}: {fault}" for fault in _faults_of(entry, groups)]
-            if entry.get("code") in skills:
-                faults.append(f"{where}: this code stands twice; give one of the two another")
-            elif not faults:
-                skills[entry["code"]] = _skill_from(entry)
-    faults += _far_faults(skills.values()) if not faults else []
-    if faults:
-        raise ReferentialFault("\n".join(faults))
-    return Referential(_read(folder / "version.toml")["version"], groups, skills)
+            yield file, entry
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -157,8 +171,8 @@ def _faults_of(entry: Mapping[str, Any], groups: Mapping[str, SkillGroup]) -> It
         if not entry.get(name):
             yield f"`{name}` is empty"
     for name in _LISTS:
-        normalised = [normalise_label(text) for text in entry.get(name, ())]
-        if twice := {text for text in normalised if normalised.count(text) > 1}:
+        counts = Counter(normalise_label(text) for text in entry.get(name, ()))
+        if twice := [text for text, count in counts.items() if count > 1]:
             yield f"`{name}` has twice: {', '.join(sorted(twice))}"
     if wrong := [code for code in entry.get("rome", ()) if not _ROME.fullmatch(code)]:
         yield f"`rome` takes codes such as M1805, not {', '.join(wrong)}"

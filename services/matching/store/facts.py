@@ -1,7 +1,6 @@
 """What the facts of needs and offers have in common as columns."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,13 +15,12 @@ from services.matching.domain.shared import Point, Skill, SkillSource
 
 def facts_values(facts: NeedFacts | OfferFacts) -> dict[str, Any]:
     """The columns of written facts; a point is two of them."""
-    values = asdict(facts)
-    del values["point"]
+    values = dict(vars(facts))
+    point = values.pop("point")
     for name in ("languages", "week", "excluded_associations"):
         if name in values:
             values[name] = list(values[name])
     values["skills"] = [_skill_values(skill) for skill in facts.skills]
-    point = facts.point
     return values | {"latitude": point and point.latitude, "longitude": point and point.longitude}
 
 

@@ -1,21 +1,22 @@
 """What matching knows of its neighbours because it listened; and the locks that are no rows."""
 
 from collections.abc import Collection
-from dataclasses import asdict
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import and_, func, or_, select, true
+from sqlalchemy import Text, and_, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
 from services.matching.domain.shared import Actor, Campaign, Commune
 from services.matching.tables import actor, campaign, commune, member, panel, territory
 
+_LOCK_NAME = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0)))
+
 
 async def lock_name(work: Work, name: str) -> None:
     """Hold a name of this territory until the commit: a ref that may not exist yet, or the right to propose."""
-    await work.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"{work.territory}:{name}", 0))))
+    await work.connection.execute(_LOCK_NAME, {"name": f"{work.territory}:{name}"})
 
 
 async def save_territory(work: Work, *, code: str, name: str, told_at: datetime) -> None:
@@ -45,7 +46,7 @@ async def list_communes(work: Work) -> dict[str, Commune]:
 
 
 async def save_actor(work: Work, id: UUID, saved: Actor) -> None:
-    newer = asdict(saved) | {"fields_of_action": list(saved.fields_of_action)}
+    newer = vars(saved) | {"fields_of_action": list(saved.fields_of_action)}
     statement = insert(actor).values(territory=work.territory, id=id, **newer)
     await work.connection.execute(
         statement.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=actor.c.version < saved.version)
@@ -109,8 +110,11 @@ async def list_panels(work: Work, campaign_ids: Collection[UUID]) -> dict[UUID, 
     return {row.campaign_id: frozenset(row.associations) for row in await work.connection.execute(query)}
 
 
+_FIND_CAMPAIGN = select(campaign).where(campaign.c.id == bindparam("id"), or_(campaign.c.opened, campaign.c.closed))
+_HOLD_CAMPAIGN = _FIND_CAMPAIGN.with_for_update(read=True)
+
+
 async def find_campaign(work: Work, id: UUID, *, hold: bool = False) -> Campaign | None:
     """The campaign, if it was told of; with `hold` it cannot be closed before this transaction ends."""
-    query = select(campaign).where(campaign.c.id == id, or_(campaign.c.opened, campaign.c.closed))
-    row = (await work.connection.execute(query.with_for_update(read=True) if hold else query)).first()
+    row = (await work.connection.execute(_HOLD_CAMPAIGN if hold else _FIND_CAMPAIGN, {"id": id})).first()
     return Campaign(row.id, row.title, is_open=row.opened and not row.closed) if row else None

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, insert, or_, select, true, update
 from sqlalchemy import false as nothing
 
 from kernel.auth import Caller, Role
@@ -38,13 +38,12 @@ def mission_from(row: Row[Any]) -> Mission:
 
 
 def _values(saved: Mission) -> dict[str, Any]:
-    values = asdict(saved) | {"reasons": list(saved.reasons), "accepted": sorted(saved.accepted)}
-    del values["id"]
-    return values
+    parts = [vars(part) for part in saved.parts]
+    return vars(saved) | {"parts": parts, "reasons": list(saved.reasons), "accepted": sorted(saved.accepted)}
 
 
 async def insert_mission(work: Work, saved: Mission, *steps: Step[MissionState]) -> None:
-    values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
+    values = {"territory": work.territory, **_values(saved), "created_at": work.now, "changed_at": work.now}
     await work.connection.execute(insert(mission), values)
     await save_steps(work, mission_event, saved.id, *steps)
 
@@ -54,9 +53,17 @@ async def insert_proposed(work: Work, missions: Sequence[Mission]) -> None:
     if not missions:
         return
     stamps = {"territory": work.territory, "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(mission), [stamps | {"id": one.id, **_values(one)} for one in missions])
+    await work.connection.execute(insert(mission), [stamps | _values(one) for one in missions])
     step = Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity)
     await save_first_steps(work, mission_event, [one.id for one in missions], step)
+
+
+# What a mission is proposed with stays as it is; its columns are neither sent nor written again.
+_CHANGING = ("state", "accepted", "worked_minutes", "served_minutes", "agreed_at", "version", "changed_at")
+# Statements of every step are built once: building them takes longer than sending them.
+_SAVE = update(mission).where(mission.c.id == bindparam("of")).values({name: bindparam(name) for name in _CHANGING})
+_FIND_OWNERS = select(mission.c.campaign_id, mission.c.need_id).where(mission.c.id == bindparam("id"))
+_LOCK = select(mission).where(mission.c.id == bindparam("id")).with_for_update()
 
 
 async def save_mission(
@@ -64,7 +71,7 @@ async def save_mission(
 ) -> None:
     """Write a locked mission back, with the steps of its state; `criterion`: what spoke for the first of them."""
     values = _values(saved) | {"changed_at": work.now}
-    await work.connection.execute(update(mission).where(mission.c.id == saved.id), values)
+    await work.connection.execute(_SAVE, {"of": saved.id} | {name: values[name] for name in _CHANGING})
     await save_steps(work, mission_event, saved.id, *steps, side=side, criterion=criterion)
 
 
@@ -79,13 +86,12 @@ class HeldMission:
 
 async def lock_mission(work: Work, id: UUID) -> HeldMission:
     """The mission after its campaign and its need: see the order of locks. The campaign is held against closing only."""
-    query = select(mission.c.campaign_id, mission.c.need_id).where(mission.c.id == id)
-    found = (await work.connection.execute(query)).first()
+    found = (await work.connection.execute(_FIND_OWNERS, {"id": id})).first()
     if found is None:
         raise NotFound(f"There is no mission {id} here; GET /missions lists yours.")
     campaign = await find_campaign(work, found.campaign_id, hold=True)
     need = await lock_need(work, found.need_id)
-    row = (await work.connection.execute(select(mission).where(mission.c.id == id).with_for_update())).one()
+    row = (await work.connection.execute(_LOCK, {"id": id})).one()
     return HeldMission(mission_from(row), need, campaign)
 
 

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, exists, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, insert, or_, select, true, update
 
 from kernel.auth import Caller, Role
 from kernel.errors import NotFound
@@ -65,15 +65,19 @@ async def save_need(work: Work, saved: Need, *steps: Step[NeedState]) -> None:
     await save_steps(work, need_event, saved.id, *steps)
 
 
+_LOCK = select(need).where(need.c.id == bindparam("id")).with_for_update()
+_LOCK_BY_REF = select(need).where(need.c.ref == bindparam("ref")).with_for_update()
+
+
 async def lock_need(work: Work, id: UUID) -> Need:
-    row = (await work.connection.execute(select(need).where(need.c.id == id).with_for_update())).first()
+    row = (await work.connection.execute(_LOCK, {"id": id})).first()
     if row is None:
         raise NotFound(f"There is no need {id} here; GET /needs lists those you can see.")
     return need_from(row)
 
 
 async def lock_need_by_ref(work: Work, ref: str) -> Need | None:
-    row = (await work.connection.execute(select(need).where(need.c.ref == ref).with_for_update())).first()
+    row = (await work.connection.execute(_LOCK_BY_REF, {"ref": ref})).first()
     return need_from(row) if row else None
 
 

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, case, func, insert, or_, select, true, update
 from sqlalchemy import false as nothing
 
 from kernel.auth import Caller, Role
@@ -64,15 +64,19 @@ async def save_offer(work: Work, saved: Offer, *steps: Step[OfferState]) -> None
     await save_steps(work, offer_event, saved.id, *steps)
 
 
+_LOCK = select(offer).where(offer.c.id == bindparam("id")).with_for_update()
+_LOCK_BY_REF = select(offer).where(offer.c.ref == bindparam("ref")).with_for_update()
+
+
 async def lock_offer(work: Work, id: UUID) -> Offer:
-    row = (await work.connection.execute(select(offer).where(offer.c.id == id).with_for_update())).first()
+    row = (await work.connection.execute(_LOCK, {"id": id})).first()
     if row is None:
         raise NotFound(f"There is no offer {id} here; GET /offers lists those you can see.")
     return offer_from(row)
 
 
 async def lock_offer_by_ref(work: Work, ref: str) -> Offer | None:
-    row = (await work.connection.execute(select(offer).where(offer.c.ref == ref).with_for_update())).first()
+    row = (await work.connection.execute(_LOCK_BY_REF, {"ref": ref})).first()
     return offer_from(row) if row else None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from kernel.work import Work
 from services.matching.domain.globe import place_on_globe, square_of_reach
@@ -28,6 +28,17 @@ class Found:
     tokens: Sequence[int] = ()
     skills: Sequence[int] = ()
     place: Point | Commune | None = None
+
+
+def _save_all_but(table: Table, *kept: str) -> Insert:
+    """The row, or all of its columns but these written over the one that is there. Built once."""
+    statement = insert(table)
+    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in kept}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+
+
+_SAVE_OFFER = _save_all_but(offer_search, "territory", "offer_id", "free_minutes", "missions")
+_SAVE_NEED = _save_all_but(need_search, "territory", "need_id")
 
 
 async def save_offer_search(work: Work, saved: Offer, found: Found) -> None:
@@ -52,10 +63,8 @@ async def save_offer_search(work: Work, saved: Offer, found: Found) -> None:
         "charter_signed": facts.charter_signed,
         "minutes": facts.minutes,
     }
-    statement = insert(offer_search).values(
-        territory=work.territory, offer_id=saved.id, free_minutes=facts.minutes, missions=0, **values
-    )
-    await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "offer_id"], set_=values))
+    first = {"territory": work.territory, "offer_id": saved.id, "free_minutes": facts.minutes, "missions": 0}
+    await work.connection.execute(_SAVE_OFFER, first | values)
 
 
 async def save_need_search(work: Work, saved: Need, found: Found) -> None:
@@ -65,8 +74,7 @@ async def save_need_search(work: Work, saved: Need, found: Found) -> None:
         "tokens": list(found.tokens),
         "commune": saved.facts.commune,
     }
-    statement = insert(need_search).values(territory=work.territory, need_id=saved.id, **values)
-    await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "need_id"], set_=values))
+    await work.connection.execute(_SAVE_NEED, {"territory": work.territory, "need_id": saved.id} | values)
 
 
 async def mark_commune(work: Work, insee: str) -> None:

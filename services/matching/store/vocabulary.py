@@ -18,9 +18,12 @@ from services.matching.tables import local_skill, local_skill_event, skill_word,
 _LISTS = ("asks", "gives", "titles", "tools", "false_friends")
 
 
+_REVISION = select(vocabulary.c.revision, vocabulary.c.mark)
+
+
 async def get_revision(work: Work) -> tuple[int, UUID | None]:
     """How often the territory's vocabulary was changed, and the mark of the last change; (0, None) where it never was."""
-    row = (await work.connection.execute(select(vocabulary.c.revision, vocabulary.c.mark))).first()
+    row = (await work.connection.execute(_REVISION)).first()
     return (row.revision, row.mark) if row else (0, None)
 
 

@@ -2,7 +2,7 @@
 
 Needs the sentence models that the `sentences` extra brings; some ten minutes, nearly all of them the slower model's. With
 `--vectors FILE` what was embedded is kept there, and the next build embeds only what is new. `--check` writes nothing and
-fails where the model is stale.
+fails where the model is stale; either way the referential's own files are checked first.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.matching.engine.referential import load_referential
+from services.matching.engine.referential import ReferentialFault, check_referential, load_referential
 from services.matching.engine.tagging.model import FILE, StaleModel, check_features, read_model, train, write_model
 from services.matching.engine.text.encoder import SentenceModel, Vectors, find_sentence_model
 
@@ -25,6 +25,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="only say whether the file is of this referential")
     parser.add_argument("--vectors", type=Path, help="keep the phrases' vectors in this file from build to build")
     given = parser.parse_args(arguments)
+    try:
+        check_referential()
+    except ReferentialFault as fault:
+        print(fault, file=sys.stderr)  # noqa: T201
+        return 1
     referential = load_referential()
     if given.check:
         try:
