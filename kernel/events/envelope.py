@@ -64,10 +64,10 @@ def encode_event(
     """The bytes that travel: one CloudEvent in JSON (`application/cloudevents+json`)."""
     attributes: dict[str, Any] = {
         "specversion": "1.0",
-        "id": str(id),
+        "id": id,
         "source": source,
         "type": event.event_type,
-        "time": time.isoformat(),
+        "time": time,
         "subject": subject,
         "territory": territory,
         "actorid": actorid,
