@@ -24,14 +24,15 @@ from kernel.ids import new_id
 from kernel.telemetry import current_traceparent
 
 # Each row says whether an earlier event of its subject waits still: the relay must then read them in their order.
+# OFFSET 0: looked up by index for each; a plan made while the outbox was empty would read all of it.
 _INSERT_ONE = """
 INSERT INTO outbox AS new (event_id, type, subject, body, traceparent, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)
-RETURNING event_id, sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject) AS behind
+RETURNING event_id, sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject OFFSET 0) AS behind
 """
 _INSERT_MANY = """
 INSERT INTO outbox AS new (event_id, type, subject, body, traceparent, recorded_at)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])
-RETURNING event_id, sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject) AS behind
+RETURNING event_id, sequence, EXISTS (SELECT FROM outbox WHERE subject = new.subject OFFSET 0) AS behind
 """
 
 # An event on its way to the outbox: id, type, subject, body, trace, time.
