@@ -6,12 +6,12 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from kernel.clock import utc_now
+from kernel.clock import LOCAL_ZONE, utc_now
 from kernel.database import Database
 from kernel.events.credits import LedgerDifferenceFound
 from services.credits.auditing.auditor import AUDITOR_ROLE, audit
 from services.credits.auditing.job import audit_due
-from services.credits.auditing.runs import run_audit
+from services.credits.auditing.runs import AUDITED_AT, DIFFERENCES, run_audit
 from services.credits.settings import Settings
 from services.credits.store.registry import save_territory
 from tests.builders.credits import Scene
@@ -120,3 +120,18 @@ class TestRunAudit:
             await save_territory(work, code=scene.territory, name="Sceaux")
         assert scene.territory in await audit_due(database, settings=settings, now=utc_now())
         assert scene.territory not in await audit_due(database, settings=settings, now=utc_now())
+
+    async def test_the_last_one_is_shown_to_who_watches(
+        self, scene: Scene, database: Database, settings: Settings, culprit: Culprit
+    ) -> None:
+        """Whoever asked for it, in whichever process, and before the night's hour, too."""
+        await play_everything(scene)
+        async with scene.work() as work:
+            await save_territory(work, code=scene.territory, name="Sceaux")
+        async with culprit.altering("account", "balance_minutes", "int8"), scene.work() as work:
+            row = await run_audit(work, settings=settings)
+        before_three = utc_now().astimezone(LOCAL_ZONE).replace(hour=1)
+        late = settings.model_copy(update={"audit_hour": 3})
+        assert scene.territory not in await audit_due(database, settings=late, now=before_three)
+        shown = [metric.labels(scene.territory)._value.get() for metric in (DIFFERENCES, AUDITED_AT)]
+        assert shown == [row.difference_count, row.ended_at.timestamp()] and row.difference_count >= 1
