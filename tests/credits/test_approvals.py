@@ -219,8 +219,19 @@ class TestCheckWithdrawal:
         await guarded.pledge(600, ref="p1")
         with pytest.raises(ApprovalNeeded, match="/withdrawals"):
             async with guarded.work() as work:
-                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=500)
+                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=500, note="")
         async with guarded.work() as work:
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=540)
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=6000)
-            await require_lowering_alone(work, guarded.campaign_id, "new", minutes=1)
+            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=540, note="")
+            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=6000, note="")
+            await require_lowering_alone(work, guarded.campaign_id, "new", minutes=1, note="")
+
+    async def test_what_was_last_said_lowers_a_pledge_that_is_worth_more_by_now(self, guarded: Scene) -> None:
+        """The contributor took hours back in its file, the town undid that: the same figure with another note takes them anew."""
+        contributor = await guarded.pledge(600, ref="p1")
+        await guarded.pledge(300, ref="p1", contributor_id=contributor)
+        (withdrawn,) = await guarded.fetch("SELECT id FROM transfer WHERE kind = 'withdraw'")
+        await decide(guarded, await ask(guarded, ReversalOfTransfer(withdrawn["id"])), guarded.make_officer())
+        async with guarded.work() as work:
+            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=300, note="")  # changes nothing
+            with pytest.raises(ApprovalNeeded):
+                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=300, note="Selon l'entreprise")

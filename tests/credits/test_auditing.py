@@ -1,19 +1,21 @@
 """The auditor: finds nothing where nothing is wrong, and everything else."""
 
 from collections.abc import Callable
+from uuid import UUID
 
 import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from kernel.clock import utc_now
+from kernel.clock import LOCAL_ZONE, utc_now
 from kernel.database import Database
 from kernel.events.credits import LedgerDifferenceFound
 from services.credits.auditing.auditor import AUDITOR_ROLE, audit
 from services.credits.auditing.job import audit_due
-from services.credits.auditing.runs import run_audit
+from services.credits.auditing.runs import AUDITED_AT, DIFFERENCES, run_audit
 from services.credits.settings import Settings
 from services.credits.store.registry import save_territory
+from tests.builders import closings as close
 from tests.builders.credits import Scene
 from tests.builders.seals import make_sealer, play_everything
 from tests.support.clients import PUBLIC_KEYS
@@ -77,6 +79,31 @@ class TestAudit:
             await culprit.connection.execute(f"CREATE OR REPLACE VIEW entry WITH (security_invoker = true) AS {definition}")
         assert {difference.table for difference in found.differences} == {"statement"}
 
+    async def test_finds_a_frozen_statement_that_the_ledger_never_said(self, scene: Scene, url: str, culprit: Culprit) -> None:
+        """Whoever rewrites what was frozen must rewrite every digest that names it, and still meets the transfers."""
+        await close.play(scene)
+        await close.run_all(scene)
+        assert (await audit(url, scene.territory)).count == 0
+        (row,) = await culprit.connection.fetch(
+            "SELECT id, content FROM closing_statement WHERE territory = $1 AND part = 'contributor'", scene.territory
+        )
+        told = await self.rewrite(culprit, row["id"], row["content"].replace('"minutes":-120,', '"minutes":-60,'))
+        assert {found.column.partition(" ")[0] for found in (await audit(url, scene.territory)).differences} == {
+            "minutes",
+            "digest",
+        }
+        assert told != row["content"]
+        await self.rewrite(culprit, row["id"], row["content"].replace('"delivered_minutes":120', '"delivered_minutes":60'))
+        (unnamed,) = (await audit(url, scene.territory)).differences
+        assert (unnamed.table, unnamed.column) == ("closing_statement", "digest")
+
+    async def rewrite(self, culprit: Culprit, statement_id: UUID, content: str) -> str:
+        await culprit.connection.execute(
+            "UPDATE closing_statement SET content = $2, digest = encode(sha256(convert_to($2, 'UTF8')), 'hex') WHERE id = $1",
+            statement_id, content,
+        )  # fmt: skip
+        return content
+
     async def test_can_only_read(self, scene: Scene, owner_url: Callable[[str], str]) -> None:
         connection = await asyncpg.connect(owner_url("credits"))
         await connection.execute(f'SET ROLE "{AUDITOR_ROLE}"')
@@ -120,3 +147,18 @@ class TestRunAudit:
             await save_territory(work, code=scene.territory, name="Sceaux")
         assert scene.territory in await audit_due(database, settings=settings, now=utc_now())
         assert scene.territory not in await audit_due(database, settings=settings, now=utc_now())
+
+    async def test_the_last_one_is_shown_to_who_watches(
+        self, scene: Scene, database: Database, settings: Settings, culprit: Culprit
+    ) -> None:
+        """Whoever asked for it, in whichever process, and before the night's hour, too."""
+        await play_everything(scene)
+        async with scene.work() as work:
+            await save_territory(work, code=scene.territory, name="Sceaux")
+        async with culprit.altering("account", "balance_minutes", "int8"), scene.work() as work:
+            row = await run_audit(work, settings=settings)
+        before_three = utc_now().astimezone(LOCAL_ZONE).replace(hour=1)
+        late = settings.model_copy(update={"audit_hour": 3})
+        assert scene.territory not in await audit_due(database, settings=late, now=before_three)
+        shown = [metric.labels(scene.territory)._value.get() for metric in (DIFFERENCES, AUDITED_AT)]
+        assert shown == [row.difference_count, row.ended_at.timestamp()] and row.difference_count >= 1

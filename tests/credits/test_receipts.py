@@ -225,6 +225,14 @@ class TestReplaceReceipt:
         assert (old.amount_cents, new.amount_cents) == (6_000, 4_000)
         assert new.content["replaces"] == "2026-0001"
 
+    async def test_hours_that_were_undone_since_ask_for_it(self, scene: Scene, pair: Pair) -> None:
+        first, mission_id = await receipted_mission(scene, pair)
+        assert (await row_of(scene, first)).outdated is False
+        async with scene.work() as work:
+            (settled,) = await list_of_mission(work, mission_id, TransferKind.SETTLE)
+            await reverse_transfer(work, settled.id, reason="Heures notées deux fois", minutes=30)
+        assert (await row_of(scene, first)).outdated is True
+
     async def test_happens_once_however_many_ask_at_once(self, scene: Scene, pair: Pair) -> None:
         first, mission_id = await receipted_mission(scene, pair)
         outcomes = await asyncio.gather(*(replace_by(scene, pair, first, mission_id) for _ in range(6)), return_exceptions=True)

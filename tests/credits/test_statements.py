@@ -330,3 +330,15 @@ class TestFiles:
             assert (await citizen.get(f"{base}/contributor-statements/{contributor}?format=pdf")).status_code == 200
         async with client_for(app, make_caller(territory, Role.COMPANY, actor_id=new_id())) as stranger:
             assert (await stranger.get(f"{base}/contributor-statements/{contributor}?format=csv")).status_code == 403
+
+    async def test_an_employee_does_not_read_the_companys_books(self, app: FastAPI, scene: Scene, territory: str) -> None:
+        association, company = await scene.fund(credit=600)
+        await scene.agree(association, company, 60)
+        base = f"/campaigns/{scene.campaign_id}"
+        async with client_for(app, make_caller(territory, Role.COMPANY, actor_id=company, member_id=new_id())) as manager:
+            assert (await manager.get(f"{base}/contributor-statements/{company}")).status_code == 200
+            assert (await manager.get(f"{base}/holds")).json()["items"]
+        async with client_for(app, make_caller(territory, Role.VOLUNTEER, actor_id=company, member_id=new_id())) as employee:
+            assert (await employee.get(f"{base}/contributor-statements/{company}")).status_code == 403
+            for path in ("holds", "transfers", "pledges", "refusals"):
+                assert (await employee.get(f"{base}/{path}")).json()["items"] == []

@@ -33,6 +33,8 @@ class TestAlerts:
         used = {name for rule in rules() for name in OF_OURS.findall(rule["expr"])}
         assert used <= exported_metrics()
         assert {"metis_outbox_age_seconds", "metis_dead_letters", "metis_ledger_minutes"} <= used
+        assert {"metis_ledger_audit_differences", "metis_ledger_audited_at_seconds"} <= used
+        assert "metis_ledger_sealing_failures_total" in used
 
     def test_say_what_to_do(self) -> None:
         for rule in rules():

@@ -212,6 +212,33 @@ FROM told FULL JOIN shown USING (campaign_id, holder_id, kind) WHERE told.minute
 """,
 )  # fmt: skip
 
+# What a closing froze says which version of which account it saw. A report names its statements by their digests.
+FROZEN = Check(
+    "frozen statements",
+    _SIDES + """
+, said AS (
+  SELECT s.id, one.id AS account_id, one.version, one.minutes FROM closing_statement s
+  CROSS JOIN jsonb_to_recordset(s.content::jsonb->'accounts') AS one(id uuid, version bigint, minutes bigint)
+  WHERE s.territory = $1
+), digests AS (
+  SELECT 'closing_report' AS name, campaign_id || '/' || number AS key, content, digest, true AS named
+  FROM closing_report WHERE territory = $1
+  UNION ALL
+  SELECT 'closing_statement', s.id::text, s.content, s.digest, (r.content::jsonb->'statements' @> jsonb_build_array(
+    jsonb_build_object('part', s.part, 'holder_id', s.holder_id, 'digest', s.digest))) IS TRUE
+  FROM closing_statement s LEFT JOIN closing_report r ON (r.territory, r.campaign_id, r.number) = ($1, s.campaign_id, s.number)
+  WHERE s.territory = $1
+)
+SELECT 'closing_statement', said.id::text, 'minutes of ' || said.account_id, coalesce(running.total, 0)::text, said.minutes::text
+FROM said LEFT JOIN running ON running.account_id = said.account_id AND running.version = said.version
+WHERE coalesce(running.total, 0) IS DISTINCT FROM said.minutes
+UNION ALL
+SELECT name, key, 'digest', encode(sha256(convert_to(content, 'UTF8')), 'hex'),
+  digest || CASE WHEN named THEN '' ELSE ', which its report does not name' END
+FROM digests WHERE NOT named OR digest <> encode(sha256(convert_to(content, 'UTF8')), 'hex')
+""",
+)  # fmt: skip
+
 SEALS = Check(
     "chain of seals",
     """
@@ -250,7 +277,7 @@ WHERE told->one.key IS DISTINCT FROM found->one.key
 
 
 CHECKS = (
-    BALANCES, ACCOUNTS, BOUNDS, SUMS, FLOWS, KEYS, PARTS, HOLDS, LOTS, STATEMENTS, SEALS,
+    BALANCES, ACCOUNTS, BOUNDS, SUMS, FLOWS, KEYS, PARTS, HOLDS, LOTS, STATEMENTS, FROZEN, SEALS,
     make_history_check("campaign", key="id"),
     make_history_check("panel", key="id"),
     make_history_check("pledge", key="id"),

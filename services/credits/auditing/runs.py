@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, select
 from kernel.events.credits import LedgerDifferenceFound
 from kernel.ids import new_id
 from kernel.work import Work
-from services.credits.auditing.auditor import Audit, audit
+from services.credits.auditing.auditor import audit
 from services.credits.settings import Settings
 from services.credits.tables import audit_run
 
@@ -37,21 +37,24 @@ async def run_audit(work: Work, *, settings: Settings) -> Row[Any]:
         _INSERT, work.territory, id, work.caller.identity, done.started_at, done.ended_at, done.transfers, done.accounts,
         done.count, differences,
     )  # fmt: skip
-    _show(done)
     if done.count:
         first = str(done.differences[0])
+        log.critical("the audit of territory %s found %d differences; the first: %s", done.territory, done.count, first)
         work.publish(LedgerDifferenceFound(audit_id=id, difference_count=done.count, first=first), subject=id)
     row: Row[Any] = (await work.connection.execute(select_runs().where(audit_run.c.id == id))).one()
     return row
 
 
-def _show(done: Audit) -> None:
-    DIFFERENCES.labels(done.territory).set(done.count)
-    AUDITED_AT.labels(done.territory).set(done.ended_at.timestamp())
-    if done.count:
-        log.critical(
-            "the audit of territory %s found %d differences; the first: %s", done.territory, done.count, done.differences[0]
-        )
+async def find_last_run(work: Work) -> Row[Any] | None:
+    query = select_runs().order_by(audit_run.c.started_at.desc()).limit(1)
+    row: Row[Any] | None = (await work.connection.execute(query)).first()
+    return row
+
+
+def show_run(row: Row[Any]) -> None:
+    """In the metrics that deploy/prometheus/alerts.yml watches."""
+    DIFFERENCES.labels(row.territory).set(row.difference_count)
+    AUDITED_AT.labels(row.territory).set(row.ended_at.timestamp())
 
 
 def select_runs() -> Select[Any]:

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Select, or_
 
 from kernel.auth import Caller, Role
 from services.credits.domain.errors import Forbidden
+from services.credits.use_cases.parties import speaking_ids
 
 # People who may read the ledger as far as it concerns them.
 CONCERNED = (Role.OFFICER, Role.OPERATOR, Role.AUDITOR, Role.ASSOCIATION, Role.COMPANY, Role.VOLUNTEER)
@@ -16,19 +17,16 @@ def sees_everything(caller: Caller) -> bool:
     return caller.is_town or Role.AUDITOR in caller.roles
 
 
-def own_ids(caller: Caller) -> list[UUID]:
-    """The holders that a caller may read about: their organisation and themself."""
-    return [found for found in (caller.actor_id, caller.member_id) if found is not None]
-
-
 def only_own(query: Select[Any], caller: Caller, *columns: ColumnElement[Any], shared: UUID | None = None) -> Select[Any]:
-    """Keep the rows of which one of these columns names the caller (or `shared`); all for the town and its auditors."""
+    """Keep the rows of which one of these columns names the caller, or whom they act for (or `shared`); all for the town and
+    its auditors. An employee does not act for the company: its books name colleagues.
+    """
     if sees_everything(caller):
         return query
-    ids = own_ids(caller) + ([shared] if shared else [])
+    ids = speaking_ids(caller) + ([shared] if shared else [])
     return query.where(or_(*(column.in_(ids) for column in columns)))
 
 
 def require_own(caller: Caller, holder_id: UUID) -> None:
-    if not sees_everything(caller) and holder_id not in own_ids(caller):
-        raise Forbidden("You can read your own statement, or your organisation's; ask the town for others.")
+    if not sees_everything(caller) and holder_id not in speaking_ids(caller):
+        raise Forbidden("You can read your own statement, or that of the organisation you act for; ask the town for others.")

@@ -31,7 +31,7 @@ async def put_pledge(
     work: InWork, id: UUID, ref: Annotated[Ref, Path(description="Your own key for it.")], body: PledgeBody, response: Response
 ) -> PledgeWritten:
     """Promise hours under your own key: more adds to the pool, fewer takes back what it still holds, the same changes nothing."""
-    await require_lowering_alone(work, id, ref, minutes=body.minutes)
+    await require_lowering_alone(work, id, ref, minutes=body.minutes, note=body.note)
     found, outcome = await use_cases.pledge_hours(
         work, id, ref=ref, contributor_id=body.contributor_id, minutes=body.minutes, note=body.note
     )

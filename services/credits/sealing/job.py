@@ -20,9 +20,11 @@ from services.credits.settings import Settings
 from services.credits.store import registry, seals
 
 log = logging.getLogger("metis.credits.sealing")
-SEALED_ROWS = Counter("metis_ledger_sealed_rows", "Rows of the ledger sealed by this process.", ["territory"])
+SEALED_ROWS = Counter("metis_ledger_sealed_rows_total", "Rows of the ledger sealed by this process.", ["territory"])
 SEALED_AT = Gauge("metis_ledger_sealed_at_seconds", "When the last block was sealed (Unix time).", ["territory"])
-SEALING_FAILURES = Counter("metis_ledger_sealing_failures", "Rounds in which a territory could not be sealed.", ["territory"])
+SEALING_FAILURES = Counter(
+    "metis_ledger_sealing_failures_total", "Rounds in which a territory could not be sealed.", ["territory"]
+)
 _REMINDER_SECONDS = 3600
 NO_KEY = "off: METIS_SEAL_PRIVATE_KEY is not set, nothing is sealed (`metis keys` makes a key)"
 

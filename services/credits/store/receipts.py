@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, and_, case, exists, func, not_, select
+from sqlalchemy import Row, Select, and_, case, exists, func, not_, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
 from services.credits.domain.errors import NotFound
 from services.credits.domain.receipts import RECEIPT_TEMPLATE, Receipt, ReceiptState
-from services.credits.store.valuations import shared_with_town
+from services.credits.store.valuations import served_minutes_of, shared_with_town
 from services.credits.tables import actor, receipt, receipt_cancellation, receipt_counter, receipt_mission, valuation
 
 successor = receipt.alias("successor")
@@ -111,13 +111,19 @@ _STATE = case(
 
 
 def _is_outdated() -> Any:
-    """Whether a mission it covers was valued anew since: the receipt wants replacing."""
-    newer = valuation.alias("newer")
+    """Whether a mission it covers was valued anew since, or lost hours that it counts: it wants replacing or cancelling."""
+    covered, newer, counted = receipt_mission.alias("covered"), valuation.alias("newer"), valuation.alias("counted")
+    is_newer = and_(newer.c.mission_id == covered.c.mission_id, newer.c.version > covered.c.valuation_version)
+    is_counted = and_(counted.c.mission_id == covered.c.mission_id, counted.c.version == covered.c.valuation_version)
     return exists(
         select(1)
-        .select_from(receipt_mission)
-        .join(newer, newer.c.mission_id == receipt_mission.c.mission_id)
-        .where(receipt_mission.c.receipt_id == receipt.c.id, newer.c.version > receipt_mission.c.valuation_version)
+        .select_from(covered)
+        .join(counted, is_counted)
+        .outerjoin(newer, is_newer)
+        .where(
+            covered.c.receipt_id == receipt.c.id,
+            or_(newer.c.version.is_not(None), counted.c.minutes > served_minutes_of(covered.c.mission_id)),
+        )
         .correlate(receipt)
     )
 

@@ -84,7 +84,7 @@ def shared_with_town(mission_id: ColumnElement[UUID]) -> ScalarSelect[Any]:
     )
 
 
-def _served_minutes(mission_id: ColumnElement[UUID]) -> ScalarSelect[Any]:
+def served_minutes_of(mission_id: ColumnElement[UUID]) -> ScalarSelect[Any]:
     """Settled, less what was reversed of it, as the ledger has it; correlated to the mission's row."""
     undone = transfer.alias("undone")
     settled = transfer.alias("settled")
@@ -104,7 +104,7 @@ def _served_minutes(mission_id: ColumnElement[UUID]) -> ScalarSelect[Any]:
 
 async def sum_served_minutes(work: Work, mission_id: UUID) -> int:
     """Exact under the lock of the mission's hold."""
-    query = select(_served_minutes(hold.c.mission_id)).where(hold.c.mission_id == mission_id)
+    query = select(served_minutes_of(hold.c.mission_id)).where(hold.c.mission_id == mission_id)
     return int((await work.connection.execute(query)).scalar_one())
 
 
@@ -122,7 +122,7 @@ def select_valued_missions() -> Select[Any]:
             hold.c.contributor_id,
             mission.c.title,
             actor.c.name.label("association_name"),
-            _served_minutes(hold.c.mission_id).label("served_minutes"),
+            served_minutes_of(hold.c.mission_id).label("served_minutes"),
             case((shared_with_town(hold.c.mission_id).is_(True), True), else_=False).label("share_with_town"),
             *figures,
         )

@@ -74,10 +74,10 @@ async def check_withdrawal(work: Work, pledge_id: UUID, *, minutes: int, reason:
     return await check_safeguards(work, WithdrawalForContributor(pledge_id, minutes), reason=reason)
 
 
-async def require_lowering_alone(work: Work, campaign_id: UUID, ref: str, *, minutes: int) -> None:
+async def require_lowering_alone(work: Work, campaign_id: UUID, ref: str, *, minutes: int, note: str) -> None:
     """A pledge written anew with fewer hours takes some back, too. A file cannot wait: it is told what to do instead."""
     pledge = await campaigns.find_pledge(work, campaign_id, ref) if work.caller.is_town else None
-    if pledge is None or minutes in {pledge.stated_minutes, pledge.minutes} or minutes > pledge.minutes:
+    if pledge is None or minutes >= pledge.minutes or (minutes, note) == (pledge.stated_minutes, pledge.note):
         return
     weight = await weigh(work, WithdrawalForContributor(pledge.id, pledge.minutes - minutes))
     campaign = await campaigns.get_campaign(work, campaign_id)
