@@ -80,7 +80,8 @@ def make_service_app(
     prepare(app)
     install_problem_handlers(app)
     for router in routers:
-        app.include_router(router)
+        # Not `include_router`: it makes every route a second time at the first request, and matches each request twice.
+        app.router.routes.extend(router.routes)
     app.add_middleware(Telemetry, service=service)
 
     async def health() -> dict[str, Any]:
