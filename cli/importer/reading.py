@@ -33,6 +33,7 @@ class Reject:
     value: str
     problem: str
     cure: str
+    cells: tuple[str, ...] = ()  # of a row that is not among the sheet's lines
 
     @property
     def reason(self) -> str:
@@ -112,7 +113,10 @@ def _misshapen(file: str, number: int, cells: list[str], *, expected: int, separ
         if len(cells) > expected
         else "complétez la ligne (une cellule vide reste une cellule)"
     )
-    return Reject(file, number, "", separator.join(cells), f"{len(cells)} cellules au lieu de {expected}", cure)
+    problem = f"{len(cells)} cellules au lieu de {expected}"
+    if excess := cells[expected:]:
+        problem += f" (en trop : {separator.join(excess)})"
+    return Reject(file, number, "", separator.join(cells), problem, cure, tuple(cells))
 
 
 def rejects_path(path: Path) -> Path:
@@ -134,8 +138,7 @@ def write_rejects(sheet: Sheet, rejects: list[Reject]) -> Path | None:
         writer = csv.writer(file, delimiter=sheet.separator)
         writer.writerow([*(sheet.header[index] for index in kept), "ligne", "colonne", "raison"])
         for reject in sorted(rejects, key=lambda reject: reject.line):
-            cells = raw.get(reject.line) or next(csv.reader([reject.value], delimiter=sheet.separator), [])
-            padded = [*cells, *[""] * len(sheet.header)]
+            padded = [*raw.get(reject.line, reject.cells), *[""] * len(sheet.header)]
             writer.writerow([*(padded[index] for index in kept), reject.line, reject.column, reject.reason])
     draft.replace(target)
     return target

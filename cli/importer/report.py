@@ -62,7 +62,8 @@ def print_results(console: Console, results: Sequence[FileResult], *, written: S
         outcomes = ["checked"] if dry_run else ["created", "changed", "unchanged"]
         table.add_row(result.name, str(result.rows), *(str(result.counts[name]) for name in outcomes), rejected)
     console.print(table)
-    _print_rejects(console, [reject for result in results for reject in result.rejects])
+    by_line = [sorted(result.rejects, key=lambda reject: reject.line) for result in results]
+    _print_rejects(console, [reject for rejects in by_line for reject in rejects])
     for path in written:
         console.print(f"Lignes rejetées : [bold]{path}[/] (corrigez-les là, puis importez ce fichier)")
 

@@ -31,7 +31,7 @@ class TestReadSheet:
     def test_rejects_rows_of_another_shape_and_keeps_the_rest(self, tmp_path: Path) -> None:
         sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b,c\nd\ne,f\n"))
         assert [(reject.line, reject.problem) for reject in sheet.rejects] == [
-            (2, "3 cellules au lieu de 2"),
+            (2, "3 cellules au lieu de 2 (en trop : c)"),
             (3, "1 cellules au lieu de 2"),
         ]
         assert [line["ref"] for line in sheet.lines] == ["e"]
@@ -60,8 +60,15 @@ class TestWriteRejects:
         assert target.read_text("utf-8-sig").splitlines() == [
             "ref;nom;ligne;colonne;raison",
             'a;b;2;nom;"nom : trop court ; écrivez plus"',
-            'c;d;3;;"3 cellules au lieu de 2 ; mettez entre guillemets le texte qui contient un point-virgule"',
+            'c;d;3;;"3 cellules au lieu de 2 (en trop : e) ; mettez entre guillemets le texte qui contient un point-virgule"',
         ]
+
+    def test_keeps_the_cells_of_a_row_of_another_shape_as_they_were(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, 'ref,nom,site\na,"deux\nlignes, et ""une"" virgule"\n'))
+        target = write_rejects(sheet, list(sheet.rejects))
+        assert target is not None
+        (line,) = read_sheet(target).lines
+        assert (line["ref"], line["nom"], line["site"]) == ("a", 'deux\nlignes, et "une" virgule', "")
 
     def test_can_be_corrected_and_read_again(self, tmp_path: Path) -> None:
         sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b\n"))
