@@ -41,6 +41,11 @@ _AWAY = (
 _BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
 
 
+def is_territory(text: str) -> bool:
+    """Whether a transaction can be opened for it: the INSEE code of a commune, or `*`."""
+    return _TERRITORY.fullmatch(text) is not None
+
+
 class DatabaseLost(Exception):
     """The database is away; what was being done is undone and can be tried again."""
 
@@ -90,7 +95,7 @@ class Database:
     async def transaction(self, territory: str) -> AsyncIterator[tuple[AsyncConnection, "asyncpg.Connection[Any]"]]:
         """A transaction bound to a territory (row-level security); commits at the end, rolls back on any error.
         Raises TimeoutError when no connection becomes free."""
-        if not _TERRITORY.fullmatch(territory):
+        if not is_territory(territory):
             raise ValueError(f"no territory: {territory!r}")
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self._slots.acquire()

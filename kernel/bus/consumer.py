@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from kernel import clock
 from kernel.auth import Caller
 from kernel.bus.transport import EVERYTHING, Delivery, Subscription, Transport, TransportLost, queue_name
-from kernel.database import Database, DatabaseLost, is_lost
+from kernel.database import Database, DatabaseLost, is_lost, is_territory
 from kernel.events.envelope import Envelope, Event, MalformedEvent
 from kernel.jobs import until_woken
 from kernel.telemetry import FAILED, HANDLED, context_from, log_territory, span
@@ -37,6 +37,8 @@ log = logging.getLogger("metis.bus.consumer")
 
 BATCH = 100
 RETRY_POLL_SECONDS = 0.25
+# A subscription that lasted so long was a good one: after its loss the pauses begin anew.
+SETTLED_SECONDS = 10.0
 
 _ENTER_INBOX = """
 WITH held AS (
@@ -122,9 +124,14 @@ class Consumer:
             return
         pause = 0.1
         while True:
+            began = time.monotonic()
             try:
+                # Asked first: a message that is taken and given back counts against the broker's delivery limit, and a
+                # database that is away would soon use it up.
+                async with self._database.transaction("*"):
+                    pass
                 async with self._transport.subscribe(self._service, self._handlers.patterns) as subscription:
-                    pause, self.connected = 0.1, True
+                    self.connected = True
                     await self._consume(subscription)
             except Exception as error:
                 lost = _only_losses(error)
@@ -133,8 +140,8 @@ class Consumer:
                 log.warning("the consumer lost broker or database and comes back: %s", lost)
             finally:
                 self.connected = False
+            pause = 0.1 if time.monotonic() - began > SETTLED_SECONDS else min(pause * 2, 5)
             await asyncio.sleep(pause)
-            pause = min(pause * 2, 5)
 
     async def _consume(self, subscription: Subscription) -> None:
         # Retries run beside the queue, in the active consumer only, so that a subject's order holds.
@@ -150,7 +157,7 @@ class Consumer:
         fresh: list[tuple[Envelope, bytes]] = []
         for delivery in deliveries:
             try:
-                envelope = Envelope.decode(delivery.body)
+                envelope = _decode(delivery.body)
             except MalformedEvent as error:
                 await self._bury_malformed(delivery.body, error)
                 continue
@@ -220,7 +227,7 @@ class Consumer:
     async def _record_failure(self, envelope: Envelope, body: bytes, error: Exception, *, attempts: int) -> None:
         """After a try that failed: another one later, or the dead letters."""
         FAILED.labels(self._service, envelope.type).inc()
-        reason = f"{type(error).__name__}: {error}"[:2000]
+        reason = _storable(f"{type(error).__name__}: {error}"[:2000])
         hopeless = isinstance(error, ValidationError | MalformedEvent) or attempts > len(self._delays)
         log.log(
             logging.ERROR if hopeless else logging.WARNING,
@@ -229,9 +236,8 @@ class Consumer:
         )  # fmt: skip
         async with open_work(self._database, Caller.system(envelope.territory)) as work:
             if hopeless:
-                await self._bury(
-                    work, envelope, body, reason=reason, stack="".join(traceback.format_exception(error)), attempts=attempts
-                )
+                stack = _storable("".join(traceback.format_exception(error)))
+                await self._bury(work, envelope, body, reason=reason, stack=stack, attempts=attempts)
             else:
                 due = work.now + timedelta(seconds=self._delays[attempts - 1] * self._jitter())
                 await self._insert_retry(work, envelope, body, reason=reason)
@@ -315,6 +321,21 @@ class Consumer:
             if is_lost(error):
                 raise DatabaseLost(repr(error)) from error
             await self._record_failure(envelope, body, error, attempts=attempts)
+
+
+def _decode(body: bytes) -> Envelope:
+    """Raises MalformedEvent for all that no transaction could be opened for, or written down of: it would end us each time."""
+    envelope = Envelope.decode(body)
+    if not is_territory(envelope.territory):
+        raise MalformedEvent(f"attribute territory: {envelope.territory!r} is none")
+    if "\0" in envelope.subject or "\0" in envelope.type:
+        raise MalformedEvent("attributes subject and type must not hold NUL")
+    return envelope
+
+
+def _storable(text: str) -> str:
+    """A text as PostgreSQL takes it: without NUL and halves of characters, which an error may quote."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
 def _only_losses(error: Exception) -> str:

@@ -189,12 +189,27 @@ class TestFail:
         node = await world.make_node("node")
         node.start()
         await wait_until(lambda: node.consumer.connected)
-        for rubbish in (b"\x00\xff", b"{}", b'{"id": 3}', b"[" * 10_000, b""):
+        event = (
+            b'{"specversion":"1.0","id":"01930000-0000-7000-8000-000000000001","source":"/x","type":"tests.thing_happened.v1",'
+            b'"time":"2026-01-01T00:00:00Z","subject":"%s","territory":"%s","data":{"number":1}}'
+        )
+        nowhere, unwritable = event % (b"s", b"Paris"), event % (b"a\\u0000b", b"92071")
+        for rubbish in (b"\x00\xff", b"{}", b'{"id": 3}', b"[" * 10_000, b"", nowhere, unwritable):
             await world.send_rubbish("node", rubbish)
         await node.tell("s", 1)
         await wait_until(lambda: _equals(node.numbers("s"), [1]))
-        letters = await wait_until(lambda: _has(node.dead(), 5))
+        letters = await wait_until(lambda: _has(node.dead(), 7))
         assert all(str(letter["reason"]).startswith("malformed: ") for letter in letters)
+
+    async def test_an_error_that_quotes_what_cannot_be_stored_is_written_down_all_the_same(self, world: World) -> None:
+        def quote(subject: str, number: int) -> None:
+            raise RuntimeError("a\0b \ud800")
+
+        node = await world.make_node("node", on_thing=quote, delays=(0.01,))
+        node.start()
+        await node.tell("s", 1)
+        [letter] = await wait_until(node.dead)
+        assert letter["reason"] == "RuntimeError: a\\0b \\ud800"
 
     async def test_data_that_does_not_fit_is_parked_at_once(self, world: World) -> None:
         node = await world.make_node("node")

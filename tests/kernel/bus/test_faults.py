@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 import pytest
 
+from kernel.bus.transport import Subscription
 from tests.kernel.bus.conftest import World
 from tests.kernel.bus.node import Node
 from tests.support.waiting import wait_until
@@ -139,3 +140,33 @@ class TestProcess:
 
         await wait_until(tell)
         await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=60)
+
+    async def test_a_database_that_is_away_costs_no_message_a_delivery(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A broker counts what was taken and given back, and lays aside what was given back too often."""
+        teller, node = await world.make_node("teller"), await world.make_node("node")
+        node.start(relay=False)
+        await wait_until(lambda: node.consumer.connected)
+        teller.start(consume=False)
+        asked, taken, subscribe = 0, 0, node.transport.subscribe
+
+        @contextlib.asynccontextmanager
+        async def away(_: str) -> AsyncIterator[None]:
+            nonlocal asked
+            asked += 1
+            raise ConnectionRefusedError
+            yield
+
+        def count(service: str, patterns: Sequence[str]) -> contextlib.AbstractAsyncContextManager[Subscription]:
+            nonlocal taken
+            taken += 1
+            return subscribe(service, patterns)
+
+        monkeypatch.setattr(node.transport, "subscribe", count)
+        with monkeypatch.context() as outage:
+            outage.setattr(node.database, "transaction", away)
+            await teller.tell("s", 1, 2)
+            await wait_until(lambda: asked >= 5)
+            assert taken == 0
+        await wait_until(lambda: _equals(node, "s", [1, 2]))
