@@ -36,8 +36,8 @@ class Layout:
 
     def column_of(self, pointer: str) -> str:
         """The column behind a JSON pointer of the API, if one of ours."""
-        first = pointer.lstrip("/").partition("/")[0]
-        return next((column.name for column in self.columns if column.field == first), "")
+        path = pointer.lstrip("/") + "/"
+        return next((column.name for column in self.columns if path.startswith(f"{column.field}/")), "")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 from cli.importer import values as v
 from cli.importer.checking import ACTOR, CAMPAIGN, CONTRIBUTOR, MEMBER, Column, Layout
 from cli.importer.codes import ACTOR_KINDS, EXPIRIES, FIELDS_OF_ACTION, LOCALES, MEMBER_ROLES, SETTINGS, WEEK_PARTS
+from services.registry.domain.identifiers import IdentifierKind
 
 Values = Mapping[str, Any]
 Request = tuple[str, dict[str, Any]]
@@ -14,6 +15,12 @@ SUBSIDIES = "subventions"
 LINE = v.text(longest=200)
 TEXT = v.text(longest=4000)
 NOTE = v.text(longest=500)
+NINE_DIGITS = "neuf chiffres, dont le dernier est une clé ; recopiez-les de l'avis de situation"
+FORMS = {
+    IdentifierKind.SIREN.value: NINE_DIGITS,
+    IdentifierKind.SIRET.value: "quatorze chiffres, dont le dernier est une clé ; recopiez-les de l'avis de situation",
+    IdentifierKind.RNA.value: "W et neuf chiffres, comme W922000123",
+}
 
 
 def make_layouts(shift_days: int = 0) -> list[Layout]:
@@ -29,8 +36,8 @@ def _communes() -> Layout:
         Column("codes_postaux", v.many(v.text(longest=5)), "postcodes"),
         Column("latitude", v.degrees(90), "latitude", required=True),
         Column("longitude", v.degrees(180), "longitude", required=True),
-        Column("epci_siren", v.digits, "epci_siren"),
-        Column("ept_siren", v.digits, "ept_siren"),
+        Column("epci_siren", v.identifier(IdentifierKind.SIREN, NINE_DIGITS), "epci_siren"),
+        Column("ept_siren", v.identifier(IdentifierKind.SIREN, NINE_DIGITS), "ept_siren"),
     )
     return Layout(
         "communes", ("insee",), columns, lambda row: (f"/communes/{row['insee']}", _fields(columns, row, without=("insee",)))
@@ -42,17 +49,26 @@ def _actors() -> Layout:
         Column("ref", v.ref, "ref", required=True),
         Column("type", v.one_of(ACTOR_KINDS), "kind", required=True),
         Column("nom", LINE, "name", required=True),
-        Column("siren", v.digits, "siren"),
-        Column("siret", v.digits, "siret"),
-        Column("rna", LINE, "rna"),
+        *(
+            Column(kind, v.identifier(IdentifierKind(kind), f"{form} ; ou laissez-le à vérifier, dans {kind}_a_verifier"), kind)
+            for kind, form in FORMS.items()
+        ),
         Column("commune", v.insee, "commune", required=True),
         Column("domaines", v.many(v.one_of(FIELDS_OF_ACTION)), "fields_of_action"),
-        Column("courriel", LINE, "email"),
-        Column("site", LINE, "website"),
+        Column("courriel", v.email, "email"),
+        Column("site", v.website, "website"),
         Column("description", TEXT, "description"),
         Column("exemple", v.boolean, "is_example"),
+        *(Column(f"{kind}_a_verifier", v.text(longest=40), f"unverified_identifiers/{kind}") for kind in FORMS),
     )
-    return Layout("acteurs", ("ref",), columns, lambda row: (f"/actors/refs/{row['ref']}", _fields(columns, row)), defines=ACTOR)
+
+    def request(row: Values) -> Request:
+        body = _fields(columns, row)
+        doubtful = {kind: body.pop(f"unverified_identifiers/{kind}") for kind in FORMS}
+        kept = {kind: value for kind, value in doubtful.items() if value is not None}
+        return f"/actors/refs/{row['ref']}", body | {"unverified_identifiers": kept}
+
+    return Layout("acteurs", ("ref",), columns, request, defines=ACTOR)
 
 
 def _members() -> Layout:
@@ -60,7 +76,7 @@ def _members() -> Layout:
         Column("ref", v.ref, "ref", required=True),
         Column("acteur", v.ref, "actor_id", reference=ACTOR),
         Column("nom", LINE, "display_name", required=True),
-        Column("courriel", LINE, "email", required=True),
+        Column("courriel", v.email, "email", required=True),
         Column("roles", v.many(v.one_of(MEMBER_ROLES), at_least=1), "roles", required=True),
         Column("langue", v.one_of(LOCALES), "locale"),
     )

@@ -8,11 +8,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from cli.importer.codes import BOOLEANS, choices
+from services.registry.domain.identifiers import READERS, IdentifierKind
 
 Reader = Callable[[str], Any]
 _INSEE = re.compile(r"(\d{2}|2[AB])\d{3}")
 _LANGUAGE = re.compile(r"[a-z]{2}")
-_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
+_WEBSITE = re.compile(r"https?://\S{1,490}")
 _FRENCH_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4})")
 _CLOCK_HOURS = re.compile(r"(\d+)\s*[hH]\s*(\d{2})?")
 
@@ -37,7 +40,7 @@ def text(*, longest: int) -> Reader:
 
 def ref(cell: str) -> str:
     if not _REF.fullmatch(cell):
-        raise BadCell("référence mal formée", "lettres sans accent, chiffres, « - », « . » ou « _ », sans espace")
+        raise BadCell("référence mal formée", "au plus 80 lettres sans accent, chiffres, « - », « . » ou « _ », sans espace")
     return cell
 
 
@@ -48,9 +51,29 @@ def insee(cell: str) -> str:
     return code
 
 
-def digits(cell: str) -> str:
-    """A number that identifies (SIREN, SIRET): its blanks go, the registry checks the rest."""
-    return "".join(cell.split())
+def identifier(kind: IdentifierKind, cure: str) -> Reader:
+    """A number that identifies a body, by the registry's own rules: a faulty one is seen before anything is sent."""
+
+    def read(cell: str) -> str:
+        try:
+            return READERS[kind](cell)
+        except ValueError:
+            raise BadCell(f"ce n'est pas un {kind.upper()} valable", cure) from None
+
+    return read
+
+
+def email(cell: str) -> str:
+    """The form alone; the registry looks closer."""
+    if not _EMAIL.fullmatch(cell):
+        raise BadCell("ce n'est pas une adresse de courriel", "une adresse comme nom@exemple.fr")
+    return cell
+
+
+def website(cell: str) -> str:
+    if not _WEBSITE.fullmatch(cell):
+        raise BadCell("ce n'est pas une adresse de site", "une adresse entière et sans espace, comme https://exemple.fr")
+    return cell
 
 
 def boolean(cell: str) -> bool:

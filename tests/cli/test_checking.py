@@ -49,6 +49,35 @@ class TestCheck:
         assert len(checked.rows) == 1
 
 
+class TestActors:
+    HEAD = "ref,type,nom,commune,siren,siret,rna,courriel,site,siren_a_verifier\n"
+
+    @pytest.mark.parametrize(
+        ("cells", "column"),
+        [
+            ("123456789,,,,,", "siren"),
+            (",12345678900012,,,,", "siret"),
+            (",,92000123,,,", "rna"),
+            (",,,nom à exemple.test,,", "courriel"),
+            (",,,,www.exemple.test,", "site"),
+        ],
+    )
+    def test_a_faulty_identifier_or_address_is_seen_before_anything_is_sent(
+        self, tmp_path: Path, cells: str, column: str
+    ) -> None:
+        (reject,) = check_text(tmp_path, f"{self.HEAD}a,association,A,92071,{cells}\n").rejects
+        assert (reject.line, reject.column, bool(reject.cure)) == (2, column, True)
+
+    def test_what_cannot_be_verified_may_be_kept_as_such(self, tmp_path: Path) -> None:
+        checked = check_text(tmp_path, f"{self.HEAD}a,association,A,92071,,,W922000123,,,123456789\n")
+        (row,) = checked.rows
+        path, body = checked.layout.request(row.values)
+        assert (path, body["rna"], body["unverified_identifiers"]) == (
+            "/actors/refs/a", "W922000123", {"siren": "123456789"},
+        )  # fmt: skip
+        assert checked.layout.column_of("/unverified_identifiers/siren") == "siren_a_verifier"
+
+
 class TestCampaign:
     @pytest.mark.parametrize(("cell", "required"), [("oui", True), ("non", False)])
     def test_may_ask_for_conventions(self, tmp_path: Path, cell: str, required: bool) -> None:
@@ -98,12 +127,13 @@ class TestReadFolder:
         assert stems == ["communes", "acteurs", "membres", "campagne", "subventions", "promesses", "besoins", "offres"]
         assert folder.ignored == ["competences.csv"]
 
-    def test_finds_the_faults_of_the_broken_example_that_need_no_platform(self) -> None:
+    def test_finds_the_faults_of_the_broken_example_without_a_platform(self) -> None:
         file = read_folder(EXAMPLES / "broken", make_layouts()).files[0]
         assert file.unknown_columns == ["annee_creation"]
-        assert {reject.line: reject.column for reject in file.rejects} == {4: "type", 5: "commune", 6: "ref", 7: "nom"}
-        # Line 3 has a SIREN whose check digit is wrong: the registry knows that.
-        assert [row.line.number for row in file.rows] == [2, 3, 8, 9]
+        assert {reject.line: reject.column for reject in file.rejects} == {
+            3: "siren", 4: "type", 5: "commune", 6: "ref", 7: "nom",
+        }  # fmt: skip
+        assert [row.line.number for row in file.rows] == [2, 8, 9]
 
 
 def example_requests() -> Iterator[tuple[str, str, dict[str, Any]]]:

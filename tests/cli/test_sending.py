@@ -40,19 +40,19 @@ class TestSend:
     async def test_rejects_a_refused_row_at_its_column_and_goes_on(self, platform: Platform, tmp_path: Path) -> None:
         def answer(method: str, path: str, body: Any) -> Answer:
             if path.endswith("/b"):
-                return problem(422, "bad-input", {"pointer": "/siren", "detail": "the check digit does not fit"})
+                return problem(422, "bad-input", {"pointer": "/siren", "detail": "it belongs to another"})
             return 200, {"id": "1", "outcome": "created"}
 
         platform.answer = answer
-        rows = "a,association,A,92071,\nb,association,B,92071,123456789\nc,association,C,92071,\n"
+        rows = "a,association,A,92071,\nb,association,B,92071,552100554\nc,association,C,92071,\n"
         (result,) = await send(platform, tmp_path, acteurs=ACTORS + rows)
         assert result.counts == {"created": 2}
         (reject,) = result.rejects
         assert (reject.line, reject.column, reject.value, reject.cure) == (
             3,
             "siren",
-            "123456789",
-            "the check digit does not fit",
+            "552100554",
+            "it belongs to another",
         )
 
     async def test_replaces_references_by_ids_of_this_import_or_of_the_platform(self, platform: Platform, tmp_path: Path) -> None:
