@@ -20,7 +20,7 @@ from kernel.ids import new_id
 from kernel.work import open_work
 from services.notifications.clients.partners import AddressRefused, PartnerClient, PublicResolver
 from services.notifications.domain.errands import ErrandKind
-from services.notifications.domain.webhooks import Try, Webhook, make_secret
+from services.notifications.domain.webhooks import Try, Webhook, WebhookState, make_secret
 from services.notifications.jobs.deliveries import DeliverySender
 from services.notifications.settings import Settings
 from services.notifications.store import webhooks as store
@@ -274,6 +274,18 @@ class TestActivate:
         await deliver()
         assert {one.state for one in await deliveries(town, hook)} == {"delivered"}
         assert len(partner.received) == 4
+
+    async def test_takes_up_more_than_a_statement_has_parameters(self, town: Town, partner: Partner) -> None:
+        hook = await subscribe(town, partner.url(), state=WebhookState.DISABLED)
+        async with open_work(town.database, Caller.system(town.territory)) as work:
+            await work.driver.execute(
+                "INSERT INTO delivery (territory, id, webhook_id, event_id, event_type, state, tries, created_at)"
+                " SELECT $1, gen_random_uuid(), $2, gen_random_uuid(), $3, 'waiting', '[]', now() FROM generate_series(1, 33000)",
+                town.territory, hook.id, TYPE,
+            )  # fmt: skip
+            await webhooks.activate(work, hook.id)
+            assert await work.driver.fetchval("SELECT count(*) FROM errand WHERE lane = $1", hook.id) == 33000
+            await webhooks.unsubscribe(work, hook.id)
 
     async def test_an_active_one_stays_as_it_is(self, town: Town, partner: Partner) -> None:
         hook = await subscribe(town, partner.url())

@@ -113,17 +113,19 @@ async def get_delivery(work: Work, id: UUID) -> Delivery:
     return delivery_from(row)
 
 
-async def list_undelivered(work: Work, webhook_id: UUID) -> list[UUID]:
-    """What waits or failed for good, the oldest first."""
-    query = select(delivery.c.id).where(delivery.c.webhook_id == webhook_id, delivery.c.state != DeliveryState.DELIVERED)
-    return list((await work.connection.execute(query.order_by(delivery.c.id))).scalars())
+_WAITING = {"state": DeliveryState.WAITING, "delivered_at": None}
 
 
-async def save_waiting(work: Work, ids: Sequence[UUID]) -> None:
-    """Let deliveries begin anew; their log of tries stays."""
-    await work.connection.execute(
-        update(delivery).where(delivery.c.id.in_(ids)).values(state=DeliveryState.WAITING, delivered_at=None)
-    )
+async def save_undelivered_waiting(work: Work, webhook_id: UUID) -> list[UUID]:
+    """Let what waits or failed for good begin anew, however much it is; returns which, the oldest first."""
+    undelivered = (delivery.c.webhook_id == webhook_id, delivery.c.state != DeliveryState.DELIVERED)
+    changed = await work.connection.execute(update(delivery).where(*undelivered).values(_WAITING).returning(delivery.c.id))
+    return sorted(changed.scalars())
+
+
+async def save_waiting(work: Work, id: UUID) -> None:
+    """Let a delivery begin anew; its log of tries stays."""
+    await work.connection.execute(update(delivery).where(delivery.c.id == id).values(_WAITING))
 
 
 _DELIVERY = select(delivery).where(delivery.c.id == bindparam("delivery_id"))

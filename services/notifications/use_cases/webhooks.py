@@ -113,8 +113,7 @@ async def activate(work: Work, id: UUID) -> Webhook:
         return webhook
     active = replace(webhook, version=webhook.version + 1, state=WebhookState.ACTIVE, disabled_reason=None, failing_since=None)
     await store.save_webhook(work, active)
-    ids = await store.list_undelivered(work, id)
-    await store.save_waiting(work, ids)
+    ids = await store.save_undelivered_waiting(work, id)
     await errands.put_errands(work, ErrandKind.DELIVERY, ids, lane=id)
     bells.ring_soon(bells.deliveries_wait)
     return active
@@ -128,7 +127,7 @@ async def redeliver(work: Work, delivery_id: UUID) -> Delivery:
         raise WebhookIsOff(f"Switch it on first: POST /webhooks/{webhook.id}/activation.")
     if await events.find_event_body(work, delivery.event_id) is None:
         raise EventForgotten("Events are kept for some weeks only; read the present state over the API.")
-    await store.save_waiting(work, [delivery.id])
+    await store.save_waiting(work, delivery.id)
     await errands.put_errands(work, ErrandKind.DELIVERY, [delivery.id], lane=webhook.id)
     bells.ring_soon(bells.deliveries_wait)
     return replace(delivery, state=DeliveryState.WAITING, delivered_at=None)
