@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.table import Table
 
 from cli.console import CliError, console
-from cli.demo import campaign, closing, missions, neighbours
+from cli.demo import campaign, closing, missions, neighbours, papers
 from cli.demo.outcome import Outcome, read_outcome
 from cli.demo.quiet import wait_until_quiet
 from cli.demo.receivers import MailServer, Partner, serve_partner
@@ -183,7 +183,9 @@ async def play(town: Town, partner: Partner, *, admin_secret: str, hooks_url: st
     await missions.open_offers(town)
     await missions.open_needs(town)
     await missions.agree_missions(town)
+    await papers.conclude_convention(town)
     await missions.serve_missions(town)
+    await papers.issue_receipt(town)
     await closing.close_campaign(town)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from cli.databases import connect, each_territory
 from cli.demo.closing import PARTNER, read_statements
 from cli.demo.neighbours import Attempt
+from cli.demo.papers import Papers, read_papers
 from cli.demo.receivers import MailServer, Partner
 from cli.demo.town import Town
 from cli.migrate import SERVICES
@@ -31,6 +32,7 @@ class TownOutcome:
     emails: list[Row]
     deliveries: list[Row]
     reasons: dict[str, str]  # why a mission was declined or cancelled, by its id
+    papers: Papers
 
     def missions_by_state(self) -> Counter[str]:
         return Counter(mission["state"] for mission in self.missions)
@@ -92,6 +94,7 @@ async def read_town(town: Town) -> TownOutcome:
         emails=await officer.everything("/emails"),
         deliveries=await town.session(PARTNER).everything(f"/webhooks/{town.notes['webhook']}/deliveries"),
         reasons=await _read_reasons(town, missions),
+        papers=await read_papers(town),
     )
 
 
@@ -130,6 +133,11 @@ def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
     return [
         ("les livres s'équilibrent à zéro, par les soldes et par les écritures", all(map(_balanced, outcome.towns))),
         ("chaque relevé concorde avec les dotations et les missions", all(map(_statements_agree, outcome.towns))),
+        ("convention, valorisation et reçu disent ce que la mission a servi", all(town.papers.agree() for town in outcome.towns)),
+        (
+            "les indicateurs et les données ouvertes concordent avec les missions et les dotations",
+            all(map(_published, outcome.towns)),
+        ),
         ("au moins une mission a été refusée faute de crédit", any(town.refusals for town in outcome.towns)),
         ("aucune mission n'est restée en suspens", not any(_stuck(town) for town in outcome.towns)),
         (
@@ -169,6 +177,13 @@ def _statements_agree(town: TownOutcome) -> bool:
         if mission["state"] == "closed":
             served[mission["association_id"]] += mission["served_minutes"]
     return all(statement["closing_minutes"]["served"] == served[statement["holder_id"]] for statement in town.statements)
+
+
+def _published(town: TownOutcome) -> bool:
+    """What the town tells of its campaign is what was granted and served."""
+    served = sum(mission["served_minutes"] for mission in town.missions if mission["state"] == "closed")
+    granted = [grant for grant in town.grants if grant["minutes"]]
+    return town.papers.indicators["total"]["served_minutes"] == served and len(town.papers.open_data["rows"]) == len(granted)
 
 
 def _stuck(town: TownOutcome) -> bool:

@@ -66,6 +66,7 @@ def _print_town(console: Console, outcome: TownOutcome, *, detailed: bool) -> No
     _print_needs(console, outcome)
     _print_missions(console, outcome)
     _print_statements(console, outcome)
+    _print_papers(console, outcome)
 
 
 def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
@@ -180,6 +181,37 @@ def _print_statements(console: Console, outcome: TownOutcome) -> None:
     table.add_section()
     table.add_row("[bold]Ensemble[/]", *(f"[bold]{hours(totals[name])}[/]" for name in figures), "")
     console.print(table)
+
+
+def _print_papers(console: Console, outcome: TownOutcome) -> None:
+    papers, town = outcome.papers, outcome.town
+    if papers.mission and papers.convention:
+        accepted = len(papers.convention["versions"][-1]["acceptances"])
+        console.print(f"[bold]Une mission et ses papiers[/] : « {escape(papers.mission['title'])} »")
+        console.print(
+            f"  convention tripartite, version {papers.convention['concluded_version']}, acceptée par {accepted} parties"
+        )
+    if papers.valuation and papers.receipt:
+        value, receipt = papers.valuation["versions"][-1], papers.receipt
+        donor, beneficiary = town.actor_name(receipt["donor_id"]), town.actor_name(receipt["beneficiary_id"])
+        console.print(
+            f"  valorisée par {escape(donor)} : {hours(value['minutes'])} au coût de revient, {euros(value['amount_cents'])}"
+        )
+        console.print(f"  reçu fiscal {receipt['label']} de {escape(beneficiary)}, {euros(receipt['amount_cents'])}")
+    total, concentration = papers.indicators["total"], papers.indicators["concentration"]
+    figures = ", ".join(
+        f"{hours(total[f'{name}_minutes'])} {word}"
+        for name, word in (("granted", "accordées"), ("reserved", "réservées"), ("served", "servies"), ("lapsed", "caduques"))
+    )
+    console.print(
+        f"[bold]Indicateurs[/] : {figures} ; concentration (Gini) {_gini(concentration['gini_served'])} des heures servies."
+    )
+    rows = papers.open_data["rows"]
+    console.print(f"[bold]Données ouvertes[/] : {len(rows)} aides en nature au format SCDL subventions 2.1.1.")
+
+
+def _gini(value: float | None) -> str:
+    return "—" if value is None else f"{value:.2f}".replace(".", ",")
 
 
 def _print_books(console: Console, outcome: Outcome) -> None:

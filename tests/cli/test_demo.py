@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_string
 from pathlib import Path
@@ -18,6 +19,7 @@ from standardwebhooks import Webhook
 
 from cli.demo import fates
 from cli.demo.outcome import Outcome, TownOutcome, check
+from cli.demo.papers import Papers
 from cli.demo.receivers import MailServer, Partner, serve_partner
 from cli.demo.report import hours
 from cli.http import make_client
@@ -113,6 +115,18 @@ class TestPartner:
         assert await delivery == 204
 
 
+def make_papers(**changes: Any) -> Papers:
+    papers = Papers(
+        mission={"served_minutes": 60},
+        convention={"state": "concluded"},
+        valuation={"versions": [{"minutes": 60, "amount_cents": 4200}]},
+        receipt={"minutes": 60, "amount_cents": 4200},
+        indicators={"total": {"served_minutes": 60}},
+        open_data={"rows": [{}]},
+    )
+    return replace(papers, **changes)
+
+
 def make_outcome(**changes: Any) -> Outcome:
     town = TownOutcome(
         town=None,  # type: ignore[arg-type]
@@ -126,6 +140,7 @@ def make_outcome(**changes: Any) -> Outcome:
         emails=[{"state": "sent"}],
         deliveries=[{"event_id": "e", "state": "delivered"}],
         reasons={},
+        papers=make_papers(),
     )
     for name, value in changes.items():
         setattr(town, name, value)
@@ -153,7 +168,17 @@ class TestCheck:
             ({"books": {"sum_minutes": 1, "entries_sum_minutes": 0, "accounts_out_of_step": 0}}, "livres"),
             ({"statements": [{"holder_id": "a", "closing_minutes": {"served": 45}}]}, "relevé"),
             ({"refusals": []}, "refusée faute de crédit"),
-            ({"missions": [{"state": "validated"}], "statements": []}, "en suspens"),
+            (
+                {
+                    "missions": [{"state": "validated"}],
+                    "statements": [],
+                    "papers": make_papers(indicators={"total": {"served_minutes": 0}}),
+                },
+                "en suspens",
+            ),
+            ({"papers": make_papers(convention={"state": "awaiting"})}, "reçu"),
+            ({"papers": make_papers(receipt={"minutes": 45, "amount_cents": 4200})}, "reçu"),
+            ({"papers": make_papers(open_data={"rows": []})}, "données ouvertes"),
             ({"emails": [{"state": "failed"}, {"state": "sent"}]}, "courriels"),
             ({"emails": [{"state": "sent"}] * 2}, "courriels"),
             ({"deliveries": [{"event_id": "other", "state": "delivered"}]}, "webhooks"),

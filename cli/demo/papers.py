@@ -1,0 +1,130 @@
+"""Step 8 of a campaign: the papers of one mission that a company lends somebody for, and what the town publishes of all.
+
+The numbers of SIREN and SIRET are plainly examples: nothing but zeros.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cli.demo import fates
+from cli.demo.town import Town
+from kernel.clock import local_date, utc_now
+
+Row = dict[str, Any]
+EXAMPLE_SIREN, EXAMPLE_SIRET = "0" * 9, "0" * 14
+HOURLY_COST_CENTS = 4_200
+TERMS = {
+    "tasks": "La mission telle qu'elle est décrite dans le besoin, menée avec un responsable de l'association.",
+    "calendar": "Aux jours convenus entre le bénévole et l'association",
+    "place": "Au siège de l'association, ou à distance",
+}
+LEGAL_FORMS = {"town": "commune", "association": "association loi de 1901", "company": "SAS"}
+
+
+@dataclass(frozen=True)
+class Papers:
+    """What can be read at the end. Of the mission: none, where no company took part."""
+
+    mission: Row | None
+    convention: Row | None
+    valuation: Row | None
+    receipt: Row | None
+    indicators: Row
+    open_data: Row
+
+    def agree(self) -> bool:
+        """The convention binds all three, and the receipt bears the minutes that were served and the donor's value of them."""
+        if self.mission is None or self.convention is None:
+            return True
+        if self.valuation is None or self.receipt is None:  # of a year whose ceilings are not known yet
+            return bool(self.convention["state"] == "concluded")
+        amount_cents = self.valuation["versions"][-1]["amount_cents"]
+        told, known = (self.receipt["minutes"], self.receipt["amount_cents"]), (self.mission["served_minutes"], amount_cents)
+        return bool(self.convention["state"] == "concluded" and told == known)
+
+
+async def conclude_convention(town: Town) -> None:
+    """Before its first minute: the convention of the longest mission that a company lends somebody for, accepted by three."""
+    chosen = town.memory.part("papers")
+    missions = [] if town.insee in chosen else await town.as_operator.everything("/missions", state="reserved")
+    given = town.memory.part("fates").get(town.insee, {})
+    lent = [one for one in missions if one["company_id"] and given.get(one["need_id"]) == fates.SERVED]
+    if not lent:
+        return
+    mission = max(lent, key=lambda one: (one["minutes"], one["id"]))
+    await _write_parties(town, mission)
+    path = f"/conventions/{mission['id']}"
+    await town.as_officer.put(path, TERMS | {"starts_on": local_date(utc_now()).isoformat()})
+    sides = {
+        "association": town.as_manager(mission["association_id"]),
+        "contributor": town.as_manager(mission["company_id"]),
+        "town": town.as_officer,
+    }
+    for side, session in sides.items():
+        await session.post(f"{path}/versions/1/acceptances", {"side": side}, key=f"demo-convention-{side}-{mission['id']}")
+    chosen[town.insee] = mission["id"]
+    town.memory.save()
+    town.say(f"convention de la mission « {mission['title']} » acceptée par les trois parties")
+
+
+async def _write_parties(town: Town, mission: Row) -> None:
+    """What the law wants papers to say of each."""
+    for kind, where in (("town", "town"), ("association", mission["association_id"]), ("company", mission["company_id"])):
+        party = {
+            "legal_form": LEGAL_FORMS[kind],
+            "address": f"1 rue de l'Exemple, {town.name}",
+            "representative_function": "maire" if kind == "town" else "présidente",
+            "siren": EXAMPLE_SIREN,
+            "object": "Ce que disent ses statuts (exemple)",
+            "category": "organisme d'intérêt général",
+        }
+        await town.as_officer.put(f"/parties/{where}", party)
+
+
+async def issue_receipt(town: Town) -> None:
+    """The company values the hours that were served, at cost; the association gives it the receipt."""
+    mission = await _find_mission(town)
+    if mission is None or mission["state"] != "closed":
+        return
+    today = local_date(utc_now())
+    referent, manager = town.as_manager(mission["company_id"]), town.as_manager(mission["association_id"])
+    laws = await referent.get("/patronage-laws")
+    if today.year not in {law["year"] for law in laws["items"]}:
+        town.say(f"plafonds du mécénat pour {today.year} pas encore connus : ni valorisation, ni reçu")
+        return
+    value = {
+        "from_day": today.isoformat(),
+        "to_day": today.isoformat(),
+        "lines": [{"minutes": mission["served_minutes"], "hourly_cost_cents": HOURLY_COST_CENTS}],
+        "share_with_town": True,
+    }
+    await referent.put(f"/valuations/{mission['id']}", value)
+    ids = {"beneficiary_id": mission["association_id"], "donor_id": mission["company_id"], "mission_ids": [mission["id"]]}
+    receipt = await manager.post("/receipts", ids | {"certified": True}, key=f"demo-receipt-{mission['id']}")
+    town.say(f"mission valorisée par l'entreprise, reçu fiscal {receipt['label']} émis par l'association")
+
+
+async def read_papers(town: Town) -> Papers:
+    officer = town.as_officer
+    mission = await _find_mission(town)
+    convention = valuation = receipt = None
+    if mission is not None:
+        convention = await officer.get(f"/conventions/{mission['id']}")
+        given = await officer.everything("/receipts", donor_id=mission["company_id"])
+        if receipt := next((one for one in given if one["beneficiary_id"] == mission["association_id"]), None):
+            valuation = await officer.get(f"/valuations/{mission['id']}")
+    return Papers(
+        mission=mission,
+        convention=convention,
+        valuation=valuation,
+        receipt=receipt,
+        indicators=await officer.get(f"{town.path}/indicators"),
+        open_data=await officer.get(f"{town.path}/scdl", siret=EXAMPLE_SIRET),
+    )
+
+
+async def _find_mission(town: Town) -> Row | None:
+    """The mission whose papers are shown."""
+    id = town.memory.part("papers").get(town.insee)
+    found: Row | None = await town.as_officer.get(f"/missions/{id}") if id else None
+    return found
