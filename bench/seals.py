@@ -60,7 +60,7 @@ VALUES ('92071', pg_temp.id('0000000a', $1), pg_temp.id('0000000c', 1), $2, CASE
 _FACTS = """
 INSERT INTO fact (territory, table_name, row_key, facts)
 SELECT '92071', 'campaign', id::text, to_jsonb(c) - 'territory' FROM campaign c WHERE territory = '92071'
-UNION ALL SELECT '92071', 'account', id::text, to_jsonb(a) - '{{territory,balance_minutes,version}}'::text[]
+UNION ALL SELECT '92071', 'account', id::text, to_jsonb(a) - '{{territory,balance_minutes,version,moved_at}}'::text[]
 FROM account a WHERE territory = '92071';
 INSERT INTO lot (territory, id, campaign_id, association_id, minutes, expires_at)
 VALUES ('92071', pg_temp.id('00000010', 1), pg_temp.id('0000000c', 1), pg_temp.id('0000000f', 1), {total}, '2027-01-01');

@@ -15,6 +15,7 @@ from cli.ledger_verify.transfers import Transfer, read_row, read_transfer
 
 _MOST_FINDINGS = 1000
 _NO_FACT = (0, b"")
+NEVER_MOVED = (0, 0, b"")
 _TO_LOTS = frozenset({b"grant", b"carry"})
 # Tables whose current rows are exported beside the sealed ones.
 STATE = ("account", "hold", "hold_part", "campaign", "panel", "pledge")
@@ -42,10 +43,10 @@ class PartSums:
 
 @dataclass
 class Books:
-    """What is known after some rows. Accounts are (version, balance); `early` are sides whose turn has not come."""
+    """What is known after some rows. Accounts are (version, balance, latest time); `early` are sides whose turn has not come."""
 
-    accounts: dict[bytes, tuple[int, int]] = field(default_factory=dict)
-    early: dict[bytes, dict[int, tuple[int, int, int]]] = field(default_factory=dict)
+    accounts: dict[bytes, tuple[int, int, bytes]] = field(default_factory=dict)
+    early: dict[bytes, dict[int, tuple[int, int, int, bytes]]] = field(default_factory=dict)
     below_zero: set[bytes] = field(default_factory=set)
     above_zero: set[bytes] = field(default_factory=set)
     campaigns: dict[bytes, bytes] = field(default_factory=dict)
@@ -79,21 +80,21 @@ class Books:
                 self.find("unreadable", sequence=sequence, detail=f"{type(error).__name__}: {error}")
 
     def _add_transfer(self, transfer: Transfer) -> None:
-        campaign, source, from_balance, from_version, kind, minutes, mission, link, target, to_balance, to_version = transfer
+        campaign, source, from_balance, from_version, kind, minutes, mission, link, target, to_balance, to_version, at = transfer
         self.transfers += 1
         accounts = self.accounts
-        version, balance = accounts.get(source) or self._open(source, campaign)
+        version, balance, last = accounts.get(source) or self._open(source, campaign)
         if from_version == version + 1 and from_balance == balance - minutes and not self.early:
-            accounts[source] = (from_version, from_balance)
+            accounts[source] = (from_version, from_balance, at if at > last else last)
         else:
-            self._add_side(source, from_version, -minutes, from_balance)
+            self._add_side(source, from_version, -minutes, from_balance, at)
         if from_balance < 0:
             self.below_zero.add(source)
-        version, balance = accounts.get(target) or self._open(target, campaign)
+        version, balance, last = accounts.get(target) or self._open(target, campaign)
         if to_version == version + 1 and to_balance == balance + minutes and not self.early:
-            accounts[target] = (to_version, to_balance)
+            accounts[target] = (to_version, to_balance, at if at > last else last)
         else:
-            self._add_side(target, to_version, minutes, to_balance)
+            self._add_side(target, to_version, minutes, to_balance, at)
         if to_balance > 0:
             self.above_zero.add(target)
         if self.campaigns[source] != campaign or self.campaigns[target] != campaign:
@@ -101,31 +102,31 @@ class Books:
         if mission or link or kind in _TO_LOTS:
             self._add_meaning(transfer)
 
-    def _open(self, account: bytes, campaign: bytes) -> tuple[int, int]:
+    def _open(self, account: bytes, campaign: bytes) -> tuple[int, int, bytes]:
         self.campaigns.setdefault(account, campaign)
-        return (0, 0)
+        return NEVER_MOVED
 
-    def _add_side(self, account: bytes, version: int, minutes: int, balance: int) -> None:
+    def _add_side(self, account: bytes, version: int, minutes: int, balance: int, at: bytes) -> None:
         """Out of turn, or wrong: keep it until its turn, and judge it then."""
         waiting = self.early.setdefault(account, {})
-        last, _ = self.accounts.get(account, (0, 0))
+        last = self.accounts.get(account, NEVER_MOVED)[0]
         if version <= last or version in waiting:
             self.find("balance", table="account", key=account.decode(), columns=("version",), found=version, detail="twice")
             return
-        waiting[version] = (version, minutes, balance)
+        waiting[version] = (version, minutes, balance, at)
         self._take_turns(account, waiting)
 
-    def _take_turns(self, account: bytes, waiting: dict[int, tuple[int, int, int]]) -> None:
-        version, balance = self.accounts.get(account, (0, 0))
+    def _take_turns(self, account: bytes, waiting: dict[int, tuple[int, int, int, bytes]]) -> None:
+        version, balance, last = self.accounts.get(account, NEVER_MOVED)
         while side := waiting.pop(version + 1, None):
-            version, minutes, stated = side
+            version, minutes, stated, at = side
             if stated != balance + minutes:
                 self.find(
                     "balance", table="account", key=account.decode(), columns=("balance_minutes",), expected=balance + minutes,
                     found=stated, detail=f"version {version}",
                 )  # fmt: skip
-            balance = stated
-            self.accounts[account] = (version, balance)
+            balance, last = stated, max(at, last)
+            self.accounts[account] = (version, balance, last)
         if not waiting:
             self.early.pop(account, None)
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cli.ledger_verify.books import STATE, Books, PartSums
+from cli.ledger_verify.books import NEVER_MOVED, STATE, Books, PartSums
 from cli.ledger_verify.bundle import Unreadable, read_parts
 from cli.ledger_verify.findings import Finding
 from cli.ledger_verify.transfers import read_transfer
@@ -67,7 +67,7 @@ def _sort_reversals(books: Books) -> None:
 
 def _accounts(books: Books) -> Iterator[Finding]:
     sums: Counter[str] = Counter()
-    for account, (version, balance) in books.accounts.items():
+    for account, (version, balance, _) in books.accounts.items():
         fact = books.fact("account", account.decode())
         campaign, kind = fact.get("campaign_id", ""), fact.get("kind", "")
         sums[campaign] += balance
@@ -111,6 +111,8 @@ def _find_minutes(path: Path, ids: set[bytes]) -> Iterator[tuple[bytes, int]]:
 
 def _state(books: Books) -> Iterator[Finding]:
     """Accounts against transfers and facts, everything else that may change against its last sealed version."""
+    # Not in bundles that were exported before accounts had it (migration 0013).
+    has_times = any("moved_at" in row for row in books.state["account"].values())
     for table in STATE:
         known = {key.decode() for name, key in books.facts if name == table.encode()}
         rows = books.state[table]
@@ -124,8 +126,10 @@ def _state(books: Books) -> Iterator[Finding]:
                 continue
             expected = books.fact(table, key)
             if table == "account":
-                version, balance = books.accounts.get(key.encode(), (0, 0))
+                version, balance, moved_at = books.accounts.get(key.encode(), NEVER_MOVED)
                 expected |= {"version": version, "balance_minutes": balance}
+                if has_times:
+                    expected["moved_at"] = moved_at.decode() or None
             yield from _differ(table, key, expected, row)
 
 

@@ -11,7 +11,7 @@ _QUICK = re.compile(
     rb'\["transfer",\{"campaign_id":' + _ID + rb',"effective_at":' + _TEXT + rb',"from_account_id":' + _ID
     + rb',"from_balance_minutes":(-?\d+),"from_version":(\d+),(?:"grant_id":' + _TEXT + rb',)?"id":' + _TEXT
     + rb',"idempotency_key":"([^"\\]*)","kind":"(\w+)","minutes":(\d+),(?:"mission_id":' + _ID + rb',)?(?:"pledge_id":' + _TEXT
-    + rb',)?"recorded_at":' + _TEXT + rb',(?:"reverses":' + _ID + rb',)?"territory":"\w+","to_account_id":' + _ID
+    + rb',)?"recorded_at":"([^"\\]*)",(?:"reverses":' + _ID + rb',)?"territory":"\w+","to_account_id":' + _ID
     + rb',"to_balance_minutes":(-?\d+),"to_version":(\d+),',
     re.DOTALL,
 )  # fmt: skip
@@ -31,6 +31,7 @@ class Transfer(NamedTuple):
     target: bytes
     to_balance: int
     to_version: int
+    recorded_at: bytes  # in UTC and of one length, hence in order as text
 
 
 def read_transfer(row: bytes) -> Transfer:
@@ -38,10 +39,10 @@ def read_transfer(row: bytes) -> Transfer:
     match = _QUICK.match(row)
     if match is None:
         return _read_slowly(row)
-    campaign, source, before, at, key, kind, minutes, mission, reverses, target, after, to = match.groups(b"")
+    campaign, source, before, at, key, kind, minutes, mission, recorded, reverses, target, after, to = match.groups(b"")
     link = key if kind == b"reserve" else reverses
     return Transfer(
-        campaign, source, int(before), int(at), kind, int(minutes), mission, link, target, int(after), int(to)
+        campaign, source, int(before), int(at), kind, int(minutes), mission, link, target, int(after), int(to), recorded
     )  # fmt: skip
 
 
@@ -58,6 +59,7 @@ def _read_slowly(row: bytes) -> Transfer:
         text("campaign_id"), text("from_account_id"), int(columns["from_balance_minutes"]), int(columns["from_version"]),
         text("kind"), int(columns["minutes"]), text("mission_id"), text(link) if link else b"",
         text("to_account_id"), int(columns["to_balance_minutes"]), int(columns["to_version"]),
+        text("recorded_at"),
     )  # fmt: skip
 
 

@@ -289,6 +289,7 @@ account = Table(
     Column("lot_id", Uuid),
     Column("balance_minutes", BigInteger, nullable=False),
     Column("version", BigInteger, nullable=False),
+    instant_column("moved_at", nullable=True),
 )  # fmt: skip
 
 transfer = Table(

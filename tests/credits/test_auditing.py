@@ -25,7 +25,7 @@ from tests.support.culprit import Culprit
 RECOMPUTED = [
     *(("transfer", name) for name in ("minutes", "from_balance_minutes", "from_version", "to_balance_minutes", "to_version")),
     *(("transfer", name) for name in ("campaign_id", "kind", "from_account_id", "to_account_id")),
-    *(("account", name) for name in ("id", "campaign_id", "kind", "holder_id", "lot_id", "balance_minutes", "version")),
+    *(("account", name) for name in ("id", "campaign_id", "kind", "holder_id", "lot_id", "balance_minutes", "version", "moved_at")),
     *(("hold", name) for name in ("minutes", "served_minutes", "state", "ends_on", "contributor_id", "changed_at")),
     *(("hold_part", name) for name in ("number", "lot_id", "minutes", "served_minutes", "released_minutes")),
     *(("campaign", name) for name in ("ends_on", "compensation_permille", "state", "title")),

@@ -18,6 +18,9 @@ from services.credits.store import ledger
 from tests.builders.credits import Scene
 
 LEDGER = ("account", "transfer", "entry")
+# What a transfer written by hand has to say of its two accounts and its time, and the accounts after it.
+NEXT = "s.version + 1, s.balance_minutes - 15, t.version + 1, t.balance_minutes + 15, '2150-01-01'"
+AFTER = "balance_minutes + CASE kind WHEN 'pool' THEN 15 ELSE -15 END"
 
 
 def make_pledge_leg(scene: Scene, *, minutes: int = 600, key: str | None = None, contributor_id: UUID | None = None) -> Leg:
@@ -274,41 +277,59 @@ class TestOwner:
         ("numbers", "update", "answer"),
         [
             # A transfer that moves no account.
-            ("s.version + 1, s.balance_minutes - 15, t.version + 1, t.balance_minutes + 15", "", "moves no account"),
+            (NEXT, "", "moves no account"),
             # One that moves only one of its two.
             (
-                "s.version + 1, s.balance_minutes - 15, t.version + 1, t.balance_minutes + 15",
-                "SET version = version + 1, balance_minutes = balance_minutes - 15 WHERE kind = 'promised'",
+                NEXT,
+                "SET version = version + 1, moved_at = '2150-01-01', balance_minutes = balance_minutes - 15 WHERE kind = 'promised'",
                 "moves no account",
             ),
             # A version left out.
             (
-                "s.version + 2, s.balance_minutes - 15, t.version + 2, t.balance_minutes + 15",
-                "SET version = version + 2, balance_minutes = balance_minutes + CASE kind WHEN 'pool' THEN 15 ELSE -15 END",
+                NEXT.replace("version + 1", "version + 2"),
+                f"SET version = version + 2, moved_at = '2150-01-01', balance_minutes = {AFTER}",
                 "does not agree",
             ),
             # A wrong running balance.
             (
-                "s.version + 1, s.balance_minutes - 30, t.version + 1, t.balance_minutes + 15",
-                "SET version = version + 1, balance_minutes = balance_minutes + CASE kind WHEN 'pool' THEN 15 ELSE -30 END",
+                NEXT.replace("minutes - 15", "minutes - 30"),
+                f"SET version = version + 1, moved_at = '2150-01-01', balance_minutes = {AFTER.replace('-15', '-30')}",
                 "does not agree",
             ),
+            # A time before the account's last, and another one than the account is left with.
+            (
+                NEXT.replace("2150", "2020"),
+                f"SET version = version + 1, moved_at = '2020-01-01', balance_minutes = {AFTER}",
+                "does not agree",
+            ),
+            (NEXT, f"SET version = version + 1, moved_at = '2149-01-01', balance_minutes = {AFTER}", "does not agree"),
+            (NEXT, f"SET version = version + 1, balance_minutes = {AFTER}", "does not agree"),
         ],
     )
     async def test_transfers_and_accounts_change_together(
         self, scene: Scene, owner: Any, numbers: str, update: str, answer: str
     ) -> None:
         await scene.pledge(600)
+        with pytest.raises(asyncpg.PostgresError, match=answer):
+            await self.run(owner, scene, self.move(scene, numbers, update))
+
+    async def test_what_agrees_could_be_written(self, scene: Scene, owner: Any) -> None:
+        """The ways above fail for what they leave out, and for nothing else."""
+        contributor = await scene.pledge(600)
+        change = f"SET version = version + 1, moved_at = '2150-01-01', balance_minutes = {AFTER}"
+        await self.run(owner, scene, self.move(scene, NEXT, change))
+        assert await scene.balance(AccountKind.PROMISED, contributor) == -615
+
+    def move(self, scene: Scene, numbers: str, update: str) -> str:
         insert = f"""
             INSERT INTO transfer (territory, id, campaign_id, kind, from_account_id, to_account_id, minutes, who, why, effective_at,
-              idempotency_key, from_version, from_balance_minutes, to_version, to_balance_minutes)
+              idempotency_key, from_version, from_balance_minutes, to_version, to_balance_minutes, recorded_at)
             SELECT s.territory, gen_random_uuid(), s.campaign_id, 'pledge', s.id, t.id, 15, 'x', 'x', now(), 'half', {numbers}
             FROM account s, account t WHERE s.kind = 'promised' AND t.kind = 'pool' AND s.territory = '{scene.territory}'
               AND t.territory = s.territory AND s.campaign_id = '{scene.campaign_id}' AND t.campaign_id = s.campaign_id"""
         where = f"territory = '{scene.territory}' AND campaign_id = '{scene.campaign_id}'"
         where = f"{update} {'AND' if 'WHERE' in update else 'WHERE'} {where}"
-        with pytest.raises(asyncpg.PostgresError, match=answer):
-            await self.run(owner, scene, f"WITH written AS ({insert}) UPDATE account {where}" if update else insert)
+        return f"WITH written AS ({insert}) UPDATE account {where}" if update else insert
 
     @pytest.mark.parametrize(
         ("statement", "answer"),

@@ -1,4 +1,4 @@
-"""Migration 0004 carries the books of before over: same transfers, same balances and versions, and lots that add up."""
+"""Migrations carry the books of before over: same transfers, same balances and versions, lots that add up, times that rise on."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -91,7 +91,14 @@ async def old(request: pytest.FixtureRequest, postgres_url: str, service_url: Ca
     )
     await migrate(owner_url, "0003")
     runtime_url = url_for(service_url("credits"), database=name, role=role, password="only-for-tests")
-    towns, before = await fill(runtime_url)
+    towns = await fill(runtime_url)
+    # The server's clock was an hour ahead when the first promises came, then it was set back.
+    await execute(
+        url_for(postgres_url, database=name),
+        "SET session_replication_role = replica",
+        "UPDATE transfer SET recorded_at = recorded_at + interval '1 hour' WHERE kind = 'pledge'",
+    )
+    before = await read_all(runtime_url)
     await migrate(owner_url, "head")
     database = Database(runtime_url, service="credits", pool_size=3)
     yield Old(database, towns, before)
@@ -99,18 +106,26 @@ async def old(request: pytest.FixtureRequest, postgres_url: str, service_url: Ca
     await execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)", f"DROP ROLE {name}")
 
 
-async def fill(url: str) -> tuple[dict[str, OldTown], dict[str, dict[str, list[Any]]]]:
+async def fill(url: str) -> dict[str, OldTown]:
     connection = await asyncpg.connect(url)
-    towns, before = {}, {}
+    towns = {}
     for territory in TERRITORIES:
         async with connection.transaction():
             await connection.execute("SELECT set_config('metis.territory', $1, true)", territory)
             towns[territory] = await OldTown(connection, territory).fill()
+    await connection.close()
+    return towns
+
+
+async def read_all(url: str) -> dict[str, dict[str, list[Any]]]:
+    connection = await asyncpg.connect(url)
+    found = {}
+    for territory in TERRITORIES:
         async with connection.transaction():
             await connection.execute("SELECT set_config('metis.territory', $1, true)", territory)
-            before[territory] = await read(connection)
+            found[territory] = await read(connection)
     await connection.close()
-    return towns, before
+    return found
 
 
 class TestUpgrade:
@@ -168,6 +183,27 @@ class TestUpgrade:
         await scene.pledge(600)
         await scene.sign()  # what was undone of the second association's grant is granted anew
         await check_books(scene.fetch)
+
+    async def test_times_rise_from_the_latest_of_before(self, old: Old) -> None:
+        """What was recorded stays as it was, falls included; what follows comes after all of it."""
+        scene, town = old.scene(TERRITORIES[1]), old.towns[TERRITORIES[1]]
+        moved = {row["id"]: row["moved_at"] for row in await scene.fetch("SELECT id, moved_at FROM account")}
+        latest = await scene.fetch("SELECT account_id, max(recorded_at) AS at FROM entry GROUP BY account_id")
+        assert {account: at for account, at in moved.items() if at} == {row["account_id"]: row["at"] for row in latest}
+        versions = {row["id"]: row["version"] for row in await scene.fetch("SELECT id, version FROM account")}
+        await decide_one(scene, Settlement(town.missions["held"], town.open, 15))
+        await scene.pledge(600, contributor_id=town.contributor)
+        new = [
+            row
+            for row in await scene.fetch("SELECT * FROM entry ORDER BY account_id, account_version")
+            if row["account_version"] > versions.get(row["account_id"], 0)
+        ]
+        assert {row["account_id"] for row in new} & {account for account, at in moved.items() if at}
+        last = dict(moved)
+        for row in new:
+            before = last.get(row["account_id"])
+            assert before is None or row["recorded_at"] > before
+            last[row["account_id"]] = row["recorded_at"]
 
     async def test_the_next_sweep_books_what_was_only_marked(self, old: Old) -> None:
         scene, town = old.scene(TERRITORIES[0]), old.towns[TERRITORIES[0]]

@@ -24,6 +24,7 @@ from services.credits.schemas.ledger import midnight
 from services.credits.schemas.sheets import CSV, attachment, documented
 from services.credits.store import campaigns, registry
 from services.credits.store import exports as store
+from services.credits.store.ledger import get_present
 from services.credits.store.statements import get_statement
 from services.credits.use_cases.parties import speaks_for
 
@@ -123,7 +124,8 @@ async def get_beancount(
     Pages follow by `Link`; put together in their order they are one file. The first page fixes the instant of all.
     """
     campaign = await campaigns.get_campaign(work, id)
-    as_of = decide_as_of(recorded_at=as_recorded_at, effective_at=None, now=work.now) or AsOf(Basis.RECORDED, work.now)
+    present = await get_present(work, id)
+    as_of = decide_as_of(recorded_at=as_recorded_at, effective_at=None, now=present) or AsOf(Basis.RECORDED, present)
     scope = Scope(id, None, TOWN_ACCOUNTS)
     page = await get_statement(work, scope, Period().up_to(as_of), after=cursor, limit=limit)
     first, last = cursor is None, page.next is None

@@ -6,6 +6,7 @@ What is written is numbered here, on locked accounts; PostgreSQL recomputes ever
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -232,6 +233,14 @@ async def sum_by_kind(work: Work, campaign_id: UUID | None = None) -> dict[str, 
         query = query.where(account.c.campaign_id == campaign_id)
     totals = {row.kind: int(row.minutes) for row in await work.connection.execute(query)}
     return {kind: totals.get(kind, 0) for kind in AccountKind}
+
+
+async def get_present(work: Work, campaign_id: UUID) -> datetime:
+    """Now, or the campaign's last recorded time where that lies ahead: the server's clock was set back since."""
+    last = (
+        await work.connection.execute(select(func.max(account.c.moved_at)).where(account.c.campaign_id == campaign_id))
+    ).scalar()
+    return max(work.now, last) if last is not None else work.now
 
 
 @dataclass(frozen=True)
