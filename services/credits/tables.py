@@ -484,16 +484,18 @@ audit_run = Table(
 )  # fmt: skip
 
 
-def seal_rows(table: str) -> str:
+def seal_rows(table: str, *, refusal: str = "ledger_refuse_change") -> str:
     """SQL of a migration: from now on the rows of an append-only table are sealed (sealing/ finds it by its column).
 
-    A column that joins such a table later must allow NULL: what a row was sealed with leaves out what was NULL.
+    Rows that are there already are the migration's transaction's, and sealed as they stand then. `refusal`: the trigger
+    function that says why nothing is changed. A column that joins such a table later must allow NULL: what a row was
+    sealed with leaves out what was NULL.
     """
     return f"""
 ALTER TABLE "{table}" ADD xact xid8 NOT NULL DEFAULT pg_current_xact_id();
 CREATE INDEX ix_{table}_xact ON "{table}" (territory, xact);
 CREATE OR REPLACE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON "{table}"
-  FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
+  FOR EACH STATEMENT EXECUTE FUNCTION {refusal}();
 """
 
 

@@ -97,6 +97,41 @@ class TestAudit:
         (unnamed,) = (await audit(url, scene.territory)).differences
         assert (unnamed.table, unnamed.column) == ("closing_statement", "digest")
 
+    @pytest.mark.parametrize("content", ["no JSON", '{"accounts":1}', '{"accounts":[{"version":"x"}]}', '{"a":"\\u0000"}', "[]"])
+    async def test_goes_on_where_a_frozen_statement_can_no_longer_be_read(
+        self, scene: Scene, url: str, culprit: Culprit, content: str
+    ) -> None:
+        await close.play(scene)
+        await close.run_all(scene)
+        (row,) = await culprit.connection.fetch(
+            "SELECT id FROM closing_statement WHERE territory = $1 AND part = 'contributor'", scene.territory
+        )
+        await self.rewrite(culprit, row["id"], content)
+        await culprit.run("UPDATE account SET version = version + 1 WHERE territory = $1 AND kind = 'pool'")
+        found = await audit(url, scene.territory)
+        frozen = {(one.table, one.key, one.column) for one in found.differences if one.check == "frozen statements"}
+        assert frozen >= {("closing_statement", str(row["id"]), "digest")}
+        unreadable = {("closing_statement", str(row["id"]), "content")} if content != "[]" else set()
+        assert frozen - {("closing_statement", str(row["id"]), "digest")} == unreadable
+        assert {one.table for one in found.differences} == {"closing_statement", "account"}
+
+    async def test_goes_on_where_a_report_can_no_longer_be_read(self, scene: Scene, url: str, culprit: Culprit) -> None:
+        await close.play(scene)
+        report = await close.run_all(scene)
+        await culprit.run(
+            "UPDATE closing_report SET content = 'x', digest = encode(sha256(convert_to('x', 'UTF8')), 'hex') WHERE territory = $1"
+        )
+        found = (await audit(url, scene.territory)).differences
+        assert ("closing_report", f"{report.campaign_id}/0", "content") in {(one.table, one.key, one.column) for one in found}
+
+    async def test_goes_on_where_a_whole_check_fails(self, scene: Scene, url: str, culprit: Culprit) -> None:
+        await play_everything(scene)
+        await culprit.run("UPDATE fact SET facts = facts || '{\"minutes\": \"x\"}' WHERE territory = $1 AND table_name = 'hold'")
+        await culprit.run("UPDATE account SET version = version + 1 WHERE territory = $1 AND kind = 'pool'")
+        found = (await audit(url, scene.territory)).differences
+        assert {(one.table, one.column) for one in found} >= {("audit", "check"), ("account", "version")}
+        assert "history of hold" in {one.key for one in found}
+
     async def rewrite(self, culprit: Culprit, statement_id: UUID, content: str) -> str:
         await culprit.connection.execute(
             "UPDATE closing_statement SET content = $2, digest = encode(sha256(convert_to($2, 'UTF8')), 'hex') WHERE id = $1",

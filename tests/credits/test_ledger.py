@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -157,6 +158,27 @@ class TestPost:
         target = AccountKey(scene.campaign_id, AccountKind.HELD, new_id(), lot["id"])
         with pytest.raises(UnknownFlow):
             await post(scene, Leg(TransferKind.RESERVE, source, target, 15, "key", "Pour une autre"))
+
+    @pytest.mark.parametrize("late", [timedelta(microseconds=-1), timedelta(0), timedelta(days=400)])
+    async def test_refuses_to_reserve_from_a_lot_that_has_expired(self, scene: Scene, late: timedelta) -> None:
+        """The service never asks for it; this is PostgreSQL's own word, to the microsecond. What was held goes back all the same."""
+        association, contributor = await scene.fund(credit=600)
+        agreed = await scene.agree(association, contributor, 60)
+        (lot,) = await scene.fetch("SELECT id, expires_at FROM lot")
+        scene.now = lot["expires_at"] + late
+        leg = make_leg(
+            TransferKind.RESERVE, campaign_id=scene.campaign_id, holder_id=association, lot_id=lot["id"], minutes=45, key="key",
+            why="Trop tard", mission_id=agreed.mission_id,
+        )  # fmt: skip
+        if late < timedelta(0):
+            assert (await post(scene, leg))[0].is_new
+            return
+        with pytest.raises(NotEnoughCredit) as refused:
+            await post(scene, leg)
+        assert refused.value.members["account"] == f"credit/{scene.campaign_id}/{association}"
+        assert refused.value.members["missing_minutes"] == 45
+        await scene.handle(scene.cancelled(agreed))
+        assert await scene.balance(AccountKind.HELD, association) == 0
 
     async def test_refuses_another_territorys_campaign(self, scene: Scene, database: Database) -> None:
         other = Scene(database, "2A005")

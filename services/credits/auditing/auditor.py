@@ -1,5 +1,6 @@
 """One audit of one territory: every check in one snapshot, on a connection that can only read."""
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -79,6 +80,32 @@ async def _audit(connection: "asyncpg.Connection[Any]", territory: str) -> Audit
 
 
 async def _run(connection: "asyncpg.Connection[Any]", check: Check, territory: str) -> tuple[int, list[Difference]]:
+    """What no longer can be read (text that was JSON once) is a difference, too, and never the end of the audit."""
+    try:
+        return await _compare(connection, check, territory)
+    except asyncpg.DataError as error:
+        unreadable = [one async for one in _list_unreadable(connection, check, territory)]
+        if not unreadable:
+            return 1, [Difference(check.name, "audit", check.name, "check", "an answer", str(error))]
+    count, found = await _compare(connection, check, territory, left_out=[one.key for one in unreadable])
+    return len(unreadable) + count, [*unreadable, *found][:_SHOWN]
+
+
+async def _compare(
+    connection: "asyncpg.Connection[Any]", check: Check, territory: str, *, left_out: Sequence[str] = ()
+) -> tuple[int, list[Difference]]:
     query = f"SELECT *, count(*) OVER () FROM ({check.query}) AS found(a, b, c, d, e) ORDER BY 1, 2, 3 LIMIT {_SHOWN}"
-    rows = await connection.fetch(query, territory)
+    async with connection.transaction():  # a savepoint: what fails here leaves the other checks their snapshot
+        rows = await connection.fetch(query, territory, *([list(left_out)] if check.documents else []))
     return (rows[0][5] if rows else 0), [Difference(check.name, *row[:5]) for row in map(tuple, rows)]
+
+
+async def _list_unreadable(connection: "asyncpg.Connection[Any]", check: Check, territory: str) -> AsyncIterator[Difference]:
+    """One by one, and only when the check has failed for all of them together."""
+    for documents in check.documents:
+        for key, text in await connection.fetch(documents.texts, territory):
+            try:
+                async with connection.transaction():
+                    await connection.execute(documents.probe, text)
+            except asyncpg.DataError as error:
+                yield Difference(check.name, documents.table, key, "content", "JSON that can be read", str(error))

@@ -5,10 +5,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """`$1` is the territory, and every table is read for it alone."""
+    """`$1` is the territory, and every table is read for it alone.
+
+    Where it reads `documents`, `$2` is the keys of those that it is to leave out, because they cannot be read.
+    """
 
     name: str
     query: str
+    documents: tuple["Documents", ...] = ()
+
+
+@dataclass(frozen=True)
+class Documents:
+    """`texts`: key and text of each, as SQL; `probe`: SQL that fails on a text (`$1`) that the check cannot read."""
+
+    table: str
+    texts: str
+    probe: str
 
 
 # Both sides of each transfer; the view `entry`, which statements read, is checked against it and not used.
@@ -228,13 +241,14 @@ FROM told FULL JOIN shown USING (campaign_id, holder_id, kind) WHERE told.minute
 )  # fmt: skip
 
 # What a closing froze says which version of which account it saw. A report names its statements by their digests.
+_SAID = "jsonb_to_recordset({text}::jsonb->'accounts') AS one(id uuid, version bigint, minutes bigint)"
 FROZEN = Check(
     "frozen statements",
     _SIDES + """
 , said AS (
   SELECT s.id, one.id AS account_id, one.version, one.minutes FROM closing_statement s
-  CROSS JOIN jsonb_to_recordset(s.content::jsonb->'accounts') AS one(id uuid, version bigint, minutes bigint)
-  WHERE s.territory = $1
+  CROSS JOIN """ + _SAID.format(text="s.content") + """
+  WHERE s.territory = $1 AND s.id::text <> ALL($2::text[])
 ), digests AS (
   SELECT 'closing_report' AS name, campaign_id || '/' || number AS key, content, digest, true AS named
   FROM closing_report WHERE territory = $1
@@ -242,6 +256,7 @@ FROZEN = Check(
   SELECT 'closing_statement', s.id::text, s.content, s.digest, (r.content::jsonb->'statements' @> jsonb_build_array(
     jsonb_build_object('part', s.part, 'holder_id', s.holder_id, 'digest', s.digest))) IS TRUE
   FROM closing_statement s LEFT JOIN closing_report r ON (r.territory, r.campaign_id, r.number) = ($1, s.campaign_id, s.number)
+    AND r.campaign_id || '/' || r.number <> ALL($2::text[])
   WHERE s.territory = $1
 )
 SELECT 'closing_statement', said.id::text, 'minutes of ' || said.account_id, coalesce(running.total, 0)::text, said.minutes::text
@@ -252,6 +267,18 @@ SELECT name, key, 'digest', encode(sha256(convert_to(content, 'UTF8')), 'hex'),
   digest || CASE WHEN named THEN '' ELSE ', which its report does not name' END
 FROM digests WHERE NOT named OR digest <> encode(sha256(convert_to(content, 'UTF8')), 'hex')
 """,
+    (
+        Documents(
+            "closing_statement",
+            "SELECT id::text, content FROM closing_statement WHERE territory = $1",
+            f"SELECT count(*) FROM {_SAID.format(text='$1::text')}",
+        ),
+        Documents(
+            "closing_report",
+            "SELECT campaign_id || '/' || number, content FROM closing_report WHERE territory = $1",
+            "SELECT $1::text::jsonb->'statements'",
+        ),
+    ),
 )  # fmt: skip
 
 SEALS = Check(

@@ -9,12 +9,14 @@ from pydantic import SecretStr
 
 from cli.ledger_verify.findings import Finding, Report
 from kernel.database import Database
+from kernel.events.matching import MissionAgreed
 from kernel.ids import new_id
 from services.credits.auditing.runs import run_audit
 from services.credits.domain.seals import build_block
 from services.credits.sealing.rows import WaitingRows
 from services.credits.settings import Settings
 from services.credits.store import seals
+from tests.builders import closings as close
 from tests.builders.bundles import verify_ledger
 from tests.builders.credits import Scene
 from tests.builders.seals import make_seal_key, make_sealer, play_everything
@@ -26,8 +28,9 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture
 async def ledger(scene: Scene, database: Database, service_url: Callable[[str], str], culprit: Culprit) -> Scene:
-    """Everything played, audited and sealed, in several blocks."""
-    await play_everything(scene)
+    """Everything played, closed, audited and sealed, in several blocks."""
+    running = await play_everything(scene)
+    await close_it(scene, running)
     settings = Settings(database_url=SecretStr(service_url("credits")), internal_public_keys=PUBLIC_KEYS)
     async with scene.work() as work:
         await run_audit(work, settings=settings)
@@ -36,6 +39,14 @@ async def ledger(scene: Scene, database: Database, service_url: Callable[[str], 
     sealed = await make_sealer(block_rows=16).seal(database, scene.territory)
     assert sealed.blocks > 2
     return scene
+
+
+async def close_it(scene: Scene, running: MissionAgreed) -> None:
+    """A signed report, and an addendum about a mission that was called off later."""
+    await close.run_all(scene)
+    await close.sign(scene)
+    await scene.handle(scene.cancelled(running))
+    await close.add(scene)
 
 
 Verify = Callable[..., Awaitable[Report]]
@@ -59,6 +70,19 @@ class TestAltered:
                 assert first is not None and (first.table or "seal_block") == table
                 _names(first, column)
         assert (await verify()).findings == []
+
+    async def test_a_signed_report_with_its_digest_and_signature(self, verify: Verify, culprit: Culprit) -> None:
+        """One lie that agrees with itself: the digest is the text's, the signature is under it, the addendum names it."""
+        await culprit.run(
+            "UPDATE closing_report SET content = replace(content, '\"minutes\":', '\"minutes\":1'), digest = encode(sha256("
+            "convert_to(replace(content, '\"minutes\":', '\"minutes\":1'), 'UTF8')), 'hex') WHERE territory = $1 AND number = 0"
+        )
+        lie = await culprit.value("SELECT digest FROM closing_report WHERE territory = $1 AND number = 0")
+        await culprit.run("UPDATE closing_signature SET digest = $2 WHERE territory = $1 AND number = 0", lie)
+        await culprit.run("UPDATE closing_report SET previous_digest = $2 WHERE territory = $1 AND number = 1", lie)
+        found = {(one.kind, one.table): one.columns for one in (await verify()).findings}
+        assert set(found) == {("altered", "closing_report"), ("altered", "closing_signature")}
+        assert found["altered", "closing_signature"] == ("digest",)
 
     async def test_a_block_made_anew_without_the_key(self, verify: Verify, ledger: Scene, culprit: Culprit) -> None:
         await culprit.run("UPDATE transfer SET why = 'Autre motif' WHERE territory = $1 AND kind = 'pledge'")
