@@ -15,7 +15,7 @@ from kernel.migrate import execute_script
 from services.credits.tables import seal_rows
 
 revision = "0014"
-down_revision = "0011"
+down_revision = "0013"
 
 CLOSINGS = ("closing", "closing_step", "closing_report", "closing_signature", "closing_statement")
 
