@@ -76,6 +76,9 @@ def statement(  # noqa: PLR0917  (typer passes by name)
     contributor: Annotated[
         str | None, typer.Option("--contributor", help="Celui de cette entreprise ou personne (son id).")
     ] = None,
+    volunteer: Annotated[
+        str | None, typer.Option("--volunteer", help="Les heures de cette personne (son id de membre), réservées et faites.")
+    ] = None,
     each: Annotated[bool, typer.Option("--each", help="La campagne, puis chaque association et chaque contributeur.")] = False,
     format: Annotated[
         StatementFormat, typer.Option("--format", help="pdf à imprimer, csv pour un tableur.")
@@ -96,7 +99,9 @@ def statement(  # noqa: PLR0917  (typer passes by name)
 ) -> None:
     """Écrire un relevé de compte : soldes d'ouverture et de clôture, chaque écriture avec sa mission et sa personne.
 
-    Sans --association ni --contributor, c'est le relevé de toute la campagne. Les deux dates d'une écriture comptent :
+    Sans --association, --contributor ni --volunteer, c'est le relevé de toute la campagne. Celui d'une personne bénévole dit
+    les heures des missions qu'elle fait, même pour son entreprise ; elle le demande avec son propre identifiant, ou la
+    commune pour elle (--each ne l'écrit pas). Les deux dates d'une écriture comptent :
     --as-recorded-at redonne ce que le grand livre disait alors, même corrigé depuis ; --as-effective-at dit ce qui valait
     à cette date, d'après ce qu'on sait aujourd'hui.
 
@@ -104,8 +109,8 @@ def statement(  # noqa: PLR0917  (typer passes by name)
     """
     from cli.ledger_exports.command import export_statements
 
-    if sum(map(bool, (association, contributor, each))) > 1:
-        raise CliError("Un seul choix à la fois.", cure="Gardez --association, --contributor ou --each.")
+    if sum(map(bool, (association, contributor, volunteer, each))) > 1:
+        raise CliError("Un seul choix à la fois.", cure="Gardez --association, --contributor, --volunteer ou --each.")
     asked = {"since": _day(since), "until": _day(until), "as_recorded_at": as_recorded_at, "as_effective_at": as_effective_at}
     _run(
         Access(client_id, client_secret, url, state),
@@ -115,6 +120,7 @@ def statement(  # noqa: PLR0917  (typer passes by name)
             campaign=campaign,
             association=association,
             contributor=contributor,
+            volunteer=volunteer,
             each=each,
             format=format,
             parameters=asked,
