@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.auth import Role
-from kernel.events.matching import MissionAgreed, MissionProposed
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.ledger import AccountKind
@@ -33,25 +32,6 @@ HELD, SERVED = AccountKind.HELD, AccountKind.SERVED
 async def officer(app: FastAPI, territory: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with client_for(app, make_caller(territory, Role.OFFICER)) as client:
         yield client
-
-
-async def name_volunteer(scene: Scene, agreed: MissionAgreed, volunteer_id: UUID, *, title: str = "Tenir la caisse") -> None:
-    """As matching tells it, before or after the mission was agreed."""
-    await scene.handle(
-        MissionProposed(
-            mission_id=agreed.mission_id,
-            need_id=new_id(),
-            offer_id=new_id(),
-            campaign_id=agreed.campaign_id,
-            association_id=agreed.association_id,
-            volunteer_id=volunteer_id,
-            contributor_id=agreed.contributor_id,
-            company_id=None,
-            title=title,
-            minutes=agreed.minutes,
-            reasons=[],
-        )
-    )
 
 
 async def read(scene: Scene, volunteer: UUID, period: Period | None = None, *, limit: int = 1000) -> Statement:
@@ -86,7 +66,7 @@ class TestReconciles:
             await player.play(name, *arguments)
         volunteers = [new_id() for _ in range(3)]
         for number, agreed in enumerate(player.missions):
-            await name_volunteer(scene, agreed, volunteers[number % 3])
+            await scene.tell_mission(agreed, volunteer_id=volunteers[number % 3])
         serving = volunteers[: len(player.missions)]
         async with scene.work() as work:
             booked = await ledger.sum_by_kind(work, scene.campaign_id)
@@ -119,7 +99,7 @@ async def employee(scene: Scene) -> UUID:
     for one, person, title in zip(
         agreed, (serves, serves, colleague), ("Tenir la caisse", "Refaire l'affiche", "Coder"), strict=True
     ):
-        await name_volunteer(scene, one, person, title=title)
+        await scene.tell_mission(one, volunteer_id=person, title=title)
     await scene.handle(scene.validated(agreed[0], 90))
     await scene.handle(scene.validated(agreed[2], 90))
     return serves
