@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
@@ -23,6 +24,12 @@ class CliError(Exception):
         self.message = message
         self.cure = cure
         self.detail = detail
+
+
+def confirm(question: str) -> bool:
+    """Yes only when it is said; Enter alone is no."""
+    answer: str = typer.prompt(f"{question} [o/N]", default="", show_default=False)
+    return answer.strip().lower() in {"o", "oui", "y", "yes"}
 
 
 def say(text: str) -> None:

@@ -11,6 +11,7 @@ import typer
 from cli.console import CliError, TeachingGroup, console
 from cli.ledger import ledger_app
 from cli.matching import match_app
+from cli.officer.commands import approvals_app, grants_app
 from cli.rounds.command import round_app
 from cli.state import State
 
@@ -28,11 +29,11 @@ app = typer.Typer(
 territory_app = typer.Typer(cls=TeachingGroup, no_args_is_help=True, help="Territories of this instance.")
 deadletters_app = typer.Typer(cls=TeachingGroup, no_args_is_help=True, help="Events that a service could not handle.")
 events_app = typer.Typer(cls=TeachingGroup, no_args_is_help=True, help="Past events.")
-grants_app = typer.Typer(cls=TeachingGroup, no_args_is_help=True, help="Dotations d'une campagne (grants).")
 app.add_typer(territory_app, name="territory")
-app.add_typer(grants_app, name="grants")
 app.add_typer(deadletters_app, name="deadletters")
 app.add_typer(events_app, name="events")
+app.add_typer(grants_app, name="grants", rich_help_panel="A town's work")
+app.add_typer(approvals_app, name="approvals", rich_help_panel="A town's work")
 app.add_typer(ledger_app, name="ledger", rich_help_panel="A town's work")
 app.add_typer(round_app, name="round", rich_help_panel="A town's work")
 app.add_typer(match_app, name="match", rich_help_panel="A town's work")
@@ -133,33 +134,6 @@ def import_(  # noqa: PLR0917  (typer passes by name)
     address = url or State(state).gateway_url()
     rejected = run(folder, url=address, client_id=client_id, client_secret=client_secret, shift_days=shift_days, dry_run=dry_run)
     raise typer.Exit(1 if rejected else 0)
-
-
-@grants_app.command("what-if")
-def grants_what_if(  # noqa: PLR0917  (typer passes by name)
-    campaign: Annotated[str, typer.Argument(help="Référence de la campagne, p. ex. sceaux-2026.")],
-    scenario: Annotated[
-        list[str], typer.Option("--scenario", "-s", help='p. ex. "taux=70 %, heure=40, pas=30, enveloppe=600" ; répétable.')
-    ],
-    afresh: Annotated[bool, typer.Option("--afresh", help="Comme si rien n'était encore accordé.")] = False,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Écrire aussi le tableau pour un tableur.")] = None,
-    client_id: Annotated[str, typer.Option(envvar="METIS_CLIENT_ID", help="Client d'un agent du territoire.")] = "",
-    client_secret: Annotated[str, typer.Option(envvar="METIS_CLIENT_SECRET", help="Son secret.")] = "",
-    url: UrlOption = None,
-    state: StateOption = STATE,
-) -> None:
-    """Simuler les dotations sous d'autres règles (what if): rien n'est enregistré.
-
-    Chaque scénario change le taux, la valeur de l'heure (euros), le pas (minutes) ou l'enveloppe (heures) ; le reste est
-    celui de la campagne. Le tableau compare chaque association aux règles de la campagne.
-
-    [dim]Exemple :[/] metis grants what-if sceaux-2026 -s "taux=70 %" -s "heure=40, enveloppe=600"
-    """
-    from cli.grants import run
-
-    address = url or State(state).gateway_url()
-    login = {"client_id": client_id, "client_secret": client_secret}
-    run(address, **login, campaign=campaign, scenarios=scenario, afresh=afresh, sheet=csv, console=console)
 
 
 @app.command(rich_help_panel=WORK)

@@ -15,6 +15,7 @@ async def export_statements(
     campaign: str | None,
     association: str | None,
     contributor: str | None,
+    volunteer: str | None,
     each: bool,
     format: str,
     parameters: dict[str, Any],
@@ -27,6 +28,8 @@ async def export_statements(
         paths = [f"{base}/statements/{association}"]
     elif contributor:
         paths = [f"{base}/contributor-statements/{contributor}"]
+    elif volunteer:
+        paths = [f"{base}/volunteer-statements/{volunteer}"]
     elif each:
         panel = [seat["association_id"] for seat in await session.everything(f"{base}/panel")]
         pledges = dict.fromkeys([pledge["contributor_id"] for pledge in await session.everything(f"{base}/pledges")])

@@ -1,8 +1,6 @@
 """The commands of `metis ledger`, as a person meets them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,10 +8,9 @@ from typing import Annotated
 
 import typer
 
+from cli.access import Access, with_access
 from cli.api import Session
 from cli.console import CliError, TeachingGroup, console
-from cli.http import make_client
-from cli.state import State
 
 ledger_app = typer.Typer(
     cls=TeachingGroup,
@@ -21,15 +18,11 @@ ledger_app = typer.Typer(
     help="Le grand livre : relevés, comptabilité, données ouvertes, indicateurs ; export scellé, vérification, audit.",
 )
 
-ClientId = Annotated[str, typer.Option("--client-id", envvar="METIS_CLIENT_ID", help="Identifiant, p. ex. 92071.agent.")]
-ClientSecret = Annotated[str, typer.Option("--client-secret", envvar="METIS_CLIENT_SECRET", help="Son secret.")]
-Url = Annotated[str | None, typer.Option("--url", envvar="METIS_URL", help="Adresse de la passerelle ; sinon celle de --state.")]
-StatePath = Annotated[Path, typer.Option("--state", envvar="METIS_STATE", help="Dossier de l'instance locale.")]
 Campaign = Annotated[str | None, typer.Option("--campaign", help="Référence de la campagne ; inutile s'il n'y en a qu'une.")]
 Folder = Annotated[Path, typer.Option("--to", help="Dossier où écrire ; les noms viennent de la plateforme.")]
 Since = Annotated[datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="Premier jour, p. ex. 2026-01-01.")]
 Until = Annotated[datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Dernier jour.")]
-STATE, HERE = Path(".metis"), Path()
+HERE = Path()
 
 
 class StatementFormat(StrEnum):
@@ -37,31 +30,8 @@ class StatementFormat(StrEnum):
     CSV = "csv"
 
 
-@dataclass(frozen=True)
-class Access:
-    """Who asks, and where."""
-
-    client_id: str
-    client_secret: str
-    url: str | None
-    state: Path
-
-
-def _run(access: Access, export: Callable[[Session], Awaitable[list[Path]]]) -> None:
-    territory, dot, _ = access.client_id.partition(".")
-    if not dot or not access.client_secret:
-        raise CliError(
-            "Il faut un identifiant et son secret.",
-            cure="Donnez --client-id 92071.… et --client-secret … (ou METIS_CLIENT_ID et METIS_CLIENT_SECRET).",
-        )
-    url = (access.url or State(access.state).gateway_url()).rstrip("/")
-
-    async def run() -> list[Path]:
-        # A long statement in pages takes its time to be set.
-        async with make_client(url, timeout_seconds=120) as http:
-            return await export(Session(http, url, territory, access.client_id, access.client_secret))
-
-    for file in asyncio.run(run()):
+def _write(access: Access, export: Callable[[Session], Awaitable[list[Path]]]) -> None:
+    for file in access.run(export):
         console.print(f"écrit : {file}")
 
 
@@ -70,11 +40,17 @@ def _day(value: datetime | None) -> str | None:
 
 
 @ledger_app.command("statement")
-def statement(  # noqa: PLR0917  (typer passes by name)
+@with_access
+def statement(
+    access: Access,
+    *,
     campaign: Campaign = None,
     association: Annotated[str | None, typer.Option("--association", help="Celui de cette association (son id).")] = None,
     contributor: Annotated[
         str | None, typer.Option("--contributor", help="Celui de cette entreprise ou personne (son id).")
+    ] = None,
+    volunteer: Annotated[
+        str | None, typer.Option("--volunteer", help="Les heures de cette personne (son id de membre), réservées et faites.")
     ] = None,
     each: Annotated[bool, typer.Option("--each", help="La campagne, puis chaque association et chaque contributeur.")] = False,
     format: Annotated[
@@ -89,14 +65,12 @@ def statement(  # noqa: PLR0917  (typer passes by name)
         str | None, typer.Option(help="Selon les dates d'effet jusqu'à cet instant (l'un ou l'autre).")
     ] = None,
     folder: Folder = HERE,
-    client_id: ClientId = "",
-    client_secret: ClientSecret = "",
-    url: Url = None,
-    state: StatePath = STATE,
 ) -> None:
     """Écrire un relevé de compte : soldes d'ouverture et de clôture, chaque écriture avec sa mission et sa personne.
 
-    Sans --association ni --contributor, c'est le relevé de toute la campagne. Les deux dates d'une écriture comptent :
+    Sans --association, --contributor ni --volunteer, c'est le relevé de toute la campagne. Celui d'une personne bénévole dit
+    les heures des missions qu'elle fait, même pour son entreprise ; elle le demande avec son propre identifiant, ou la
+    commune pour elle (--each ne l'écrit pas). Les deux dates d'une écriture comptent :
     --as-recorded-at redonne ce que le grand livre disait alors, même corrigé depuis ; --as-effective-at dit ce qui valait
     à cette date, d'après ce qu'on sait aujourd'hui.
 
@@ -104,17 +78,18 @@ def statement(  # noqa: PLR0917  (typer passes by name)
     """
     from cli.ledger_exports.command import export_statements
 
-    if sum(map(bool, (association, contributor, each))) > 1:
-        raise CliError("Un seul choix à la fois.", cure="Gardez --association, --contributor ou --each.")
+    if sum(map(bool, (association, contributor, volunteer, each))) > 1:
+        raise CliError("Un seul choix à la fois.", cure="Gardez --association, --contributor, --volunteer ou --each.")
     asked = {"since": _day(since), "until": _day(until), "as_recorded_at": as_recorded_at, "as_effective_at": as_effective_at}
-    _run(
-        Access(client_id, client_secret, url, state),
+    _write(
+        access,
         lambda session: export_statements(
             session,
             folder,
             campaign=campaign,
             association=association,
             contributor=contributor,
+            volunteer=volunteer,
             each=each,
             format=format,
             parameters=asked,
@@ -123,7 +98,10 @@ def statement(  # noqa: PLR0917  (typer passes by name)
 
 
 @ledger_app.command("inkind")
-def inkind(  # noqa: PLR0917  (typer passes by name)
+@with_access
+def inkind(
+    access: Access,
+    *,
     campaign: Campaign = None,
     association: Annotated[
         str | None, typer.Option("--association", help="Cette association (son id) ; sinon tout le panel.")
@@ -131,10 +109,6 @@ def inkind(  # noqa: PLR0917  (typer passes by name)
     since: Since = None,
     until: Until = None,
     folder: Folder = HERE,
-    client_id: ClientId = "",
-    client_secret: ClientSecret = "",
-    url: Url = None,
-    state: StatePath = STATE,
 ) -> None:
     """Écrire les écritures de contributions volontaires en nature (comptes 86 et 87) d'une association, pour un exercice.
 
@@ -145,8 +119,8 @@ def inkind(  # noqa: PLR0917  (typer passes by name)
     """
     from cli.ledger_exports.command import export_in_kind
 
-    _run(
-        Access(client_id, client_secret, url, state),
+    _write(
+        access,
         lambda session: export_in_kind(
             session, folder, campaign=campaign, association=association, since=_day(since), until=_day(until)
         ),
@@ -154,15 +128,14 @@ def inkind(  # noqa: PLR0917  (typer passes by name)
 
 
 @ledger_app.command("scdl")
-def scdl(  # noqa: PLR0917  (typer passes by name)
+@with_access
+def scdl(
+    access: Access,
+    *,
     siret: Annotated[str, typer.Option("--siret", help="SIRET de la commune, 14 chiffres.")],
     name: Annotated[str | None, typer.Option("--name", help="Nom officiel de la commune ; sinon celui du registre.")] = None,
     campaign: Campaign = None,
     folder: Folder = HERE,
-    client_id: ClientId = "",
-    client_secret: ClientSecret = "",
-    url: Url = None,
-    state: StatePath = STATE,
 ) -> None:
     """Écrire les dotations en données ouvertes : SCDL « subventions » 2.1.1, nature « aide en nature ».
 
@@ -173,23 +146,22 @@ def scdl(  # noqa: PLR0917  (typer passes by name)
     """
     from cli.ledger_exports.command import export_scdl
 
-    _run(
-        Access(client_id, client_secret, url, state),
+    _write(
+        access,
         lambda session: export_scdl(session, folder, campaign=campaign, siret=siret, name=name),
     )
 
 
 @ledger_app.command("beancount")
-def beancount(  # noqa: PLR0917  (typer passes by name)
+@with_access
+def beancount(
+    access: Access,
+    *,
     campaign: Campaign = None,
     as_recorded_at: Annotated[
         str | None, typer.Option(help="Tel qu'enregistré à cet instant, p. ex. 2026-06-30T23:59:59+02:00.")
     ] = None,
     folder: Folder = HERE,
-    client_id: ClientId = "",
-    client_secret: ClientSecret = "",
-    url: Url = None,
-    state: StatePath = STATE,
 ) -> None:
     """Écrire tout le grand livre au format Beancount, que ce logiciel libre contrôle seul (`bean-check`).
 
@@ -200,20 +172,19 @@ def beancount(  # noqa: PLR0917  (typer passes by name)
     """
     from cli.ledger_exports.command import export_beancount
 
-    _run(
-        Access(client_id, client_secret, url, state),
+    _write(
+        access,
         lambda session: export_beancount(session, folder, campaign=campaign, as_recorded_at=as_recorded_at),
     )
 
 
 @ledger_app.command("indicators")
-def indicators(  # noqa: PLR0917  (typer passes by name)
+@with_access
+def indicators(
+    access: Access,
+    *,
     campaign: Campaign = None,
     folder: Folder = HERE,
-    client_id: ClientId = "",
-    client_secret: ClientSecret = "",
-    url: Url = None,
-    state: StatePath = STATE,
 ) -> None:
     """Écrire les indicateurs de la campagne : un tableau et quatre graphiques (SVG).
 
@@ -225,7 +196,7 @@ def indicators(  # noqa: PLR0917  (typer passes by name)
     """
     from cli.ledger_exports.command import export_indicators
 
-    _run(
-        Access(client_id, client_secret, url, state),
+    _write(
+        access,
         lambda session: export_indicators(session, folder, campaign=campaign),
     )

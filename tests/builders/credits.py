@@ -9,7 +9,7 @@ from uuid import UUID
 from kernel.auth import Caller, Role
 from kernel.database import Database
 from kernel.events.envelope import Envelope, Event
-from kernel.events.matching import MissionAgreed, MissionCancelled, MissionValidated
+from kernel.events.matching import MissionAgreed, MissionCancelled, MissionProposed, MissionValidated
 from kernel.events.registry import ActorRecorded
 from kernel.ids import new_id
 from kernel.work import Work, open_work
@@ -201,6 +201,24 @@ class Scene:
         event = self.agreed(association_id, contributor_id, minutes)
         await self.handle(event)
         return event
+
+    async def tell_mission(self, agreed: MissionAgreed, *, volunteer_id: UUID, title: str = "Tenir la caisse") -> None:
+        """Who serves it and what it is called, as matching tells it: before it is agreed, or late."""
+        await self.handle(
+            MissionProposed(
+                mission_id=agreed.mission_id,
+                need_id=new_id(),
+                offer_id=new_id(),
+                campaign_id=agreed.campaign_id,
+                association_id=agreed.association_id,
+                volunteer_id=volunteer_id,
+                contributor_id=agreed.contributor_id,
+                company_id=None,
+                title=title,
+                minutes=agreed.minutes,
+                reasons=[],
+            )
+        )
 
     async def close(self, reason: str = "Fin anticipée") -> None:
         async with self.work() as work:

@@ -55,6 +55,16 @@ class TestStatement:
             "k1.csv": "/campaigns/c1/contributor-statements/k1",
         }
 
+    def test_writes_a_volunteers_hours(self, platform: Platform, tmp_path: Path) -> None:
+        def answer(method: str, target: str, body: Any) -> Answer:
+            path, _ = path_of(target)
+            return page(CAMPAIGN) if path == "/campaigns" else file("heures.pdf", {"path": path})
+
+        platform.answer = answer
+        result = run(platform, tmp_path, "statement", "--volunteer", "v1")
+        assert result.exit_code == 0, result.output
+        assert json.loads((tmp_path / "heures.pdf").read_bytes())["path"] == "/campaigns/c1/volunteer-statements/v1"
+
     def test_asks_which_campaign(self, platform: Platform, tmp_path: Path) -> None:
         platform.answer = lambda *_: page(CAMPAIGN, {"id": "c2", "ref": "sceaux-2027"})
         result = run(platform, tmp_path, "statement")
@@ -63,6 +73,7 @@ class TestStatement:
 
     def test_one_choice_at_a_time(self, platform: Platform, tmp_path: Path) -> None:
         assert run(platform, tmp_path, "statement", "--each", "--association", "a1").exit_code == 1
+        assert run(platform, tmp_path, "statement", "--volunteer", "v1", "--contributor", "k1").exit_code == 1
 
     @pytest.mark.parametrize("name", ["../outside.pdf", "..", ""])
     def test_a_name_never_leads_out_of_the_folder(self, platform: Platform, tmp_path: Path, name: str) -> None:

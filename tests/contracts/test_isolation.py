@@ -45,7 +45,7 @@ def path_to(town: Town, template: str) -> str:
         "actors": "association", "members": "manager", "campaigns": "campaign", "pledges": "pledge", "transfers": "transfer",
         "needs": "need", "offers": "offer", "missions": "mission", "inbox": "inbox", "webhooks": "webhook",
         "webhook-deliveries": "delivery", "panel": "association", "statements": "association",
-        "contributor-statements": "company", "grant-proposals": "proposal", "parties": "association", "conventions": "mission",
+        "contributor-statements": "company", "volunteer-statements": "employee", "grant-proposals": "proposal", "parties": "association", "conventions": "mission",
         "valuations": "mission", "receipts": "receipt", "tax-reductions": "company",
         "grant-publications": "publication", "approvals": "approval", "holds": "mission", "rounds": "round",
         "synonyms": "synonym",

@@ -1,7 +1,8 @@
 """Four eyes: what waits for a second person, what they are asked, and what the pure rules say."""
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
@@ -107,10 +108,12 @@ class TestEncodeOperation:
         "operation",
         [
             SigningOfGrants(UUID(int=1), (Adjustment(UUID(int=2), 45, "Public prioritaire"),)),
+            SigningOfGrants(UUID(int=1), (), date(2026, 6, 30)),
             ReversalOfTransfer(UUID(int=1)),
             ReversalOfTransfer(UUID(int=1), 30),
             WithdrawalForContributor(UUID(int=1), 30),
             CarryInOfCredit(UUID(int=1), UUID(int=2)),
+            CarryInOfCredit(UUID(int=1), UUID(int=2), date(2026, 6, 30)),
         ],
     )
     def test_is_read_back_as_it_was(self, operation: Operation) -> None:
@@ -120,6 +123,15 @@ class TestEncodeOperation:
         operations = [ReversalOfTransfer(UUID(int=1)), ReversalOfTransfer(UUID(int=2)), ReversalOfTransfer(UUID(int=1), 30)]
         digests = {digest_operation(one, campaign_id=UUID(int=9), basis=basis) for one in operations for basis in ({}, {"a": 1})}
         assert len(digests) == 6
+
+    @pytest.mark.parametrize("operation", [SigningOfGrants(UUID(int=1)), CarryInOfCredit(UUID(int=1), UUID(int=2))])
+    def test_an_expiry_changes_the_digest_and_none_keeps_that_of_before(
+        self, operation: SigningOfGrants | CarryInOfCredit
+    ) -> None:
+        days = [None, date(2026, 6, 30), date(2026, 7, 1)]
+        asked = [replace(operation, expires_on=day) for day in days]
+        assert len({digest_operation(one, campaign_id=UUID(int=9), basis={}) for one in asked}) == 3
+        assert "expires_on" not in encode_operation(asked[0])
 
 
 class TestCheckSafeguards:

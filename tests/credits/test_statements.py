@@ -35,6 +35,7 @@ from services.credits.use_cases.reversals import reverse_transfer
 from tests.builders.credits import IN_SPRING, Scene
 from tests.credits.test_sequences import Player, operations, some
 from tests.support.clients import client_for, make_caller
+from tests.support.documents import pdf_text
 
 
 @pytest.fixture
@@ -292,15 +293,35 @@ class TestFiles:
         assert settled["Référence de la mission"] == str(agreed.mission_id)
         assert lines[-2]["Motif"].startswith("'=")
 
-    async def test_pdf_is_set(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+    async def test_pdf_says_whose_it_is_every_figure_and_every_mission(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
-        await scene.handle(scene.validated(await scene.agree(association, contributor, 120), 90))
+        volunteer = new_id()
+        for served, title in ((90, "Tenir la caisse"), (45, "Refaire l'affiche")):
+            agreed = await scene.agree(association, contributor, 120)
+            await scene.tell_mission(agreed, volunteer_id=volunteer, title=title)
+            await scene.handle(scene.validated(agreed, served))
         base = f"/campaigns/{scene.campaign_id}"
-        paths = (f"statements/{association}", f"contributor-statements/{contributor}", "statement")
-        for path in paths:
+        # Opening, then what was granted, set aside, served and given back, then closing: 10 h less 1 h 30 and 45 min.
+        said = {
+            f"statements/{association}": ("Les Petits Ateliers", str(association), "10 h", "7 h 45", "2 h 15", "45 min"),
+            f"contributor-statements/{contributor}": ("Contributeur à titre personnel", str(contributor), "7 h 45", "2 h 15"),
+            "statement": ("Toute la campagne", "Enveloppe", "7 h 45", "2 h 15"),
+        }
+        for path, words in said.items():
             answer = await officer.get(f"{base}/{path}?format=pdf&since=2026-01-01&until=2199-12-31")
             assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
-            assert answer.content.startswith(b"%PDF-")
+            text = pdf_text(answer.content)
+            titles = ("Relevé de compte – Campagne", "Tenir la caisse", "Refaire l'affiche", "01/01/2026 – 31/12/2199")
+            for word in (*titles, *words, "Solde d’ouverture", "Solde de clôture"):
+                assert word in text, (path, word, text)
+
+    async def test_pdf_closes_with_the_accounts_own_balances(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        await scene.handle(scene.validated(await scene.agree(association, contributor, 120), 90))
+        await scene.agree(association, contributor, 75)
+        answer = await officer.get(f"/campaigns/{scene.campaign_id}/statements/{association}?format=pdf")
+        closing = pdf_text(answer.content).partition("Solde de clôture ")[2]
+        assert closing.startswith("7 h 15 1 h 15 1 h 30 "), closing
 
     async def test_never_leave_lines_out(
         self, officer: httpx2.AsyncClient, scene: Scene, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, tzinfo
 from uuid import UUID
 
+from services.credits.domain.errors import BadInput
 from services.credits.domain.ledger import AccountKey, AccountKind
 
 
@@ -32,6 +33,28 @@ class Lot:
 def end_of_day(day: date, *, zone: tzinfo) -> datetime:
     """The instant at which a local day is over: midnight, which a clock change moves by an hour of UTC."""
     return datetime.combine(day + timedelta(days=1), time.min, zone)
+
+
+def last_day(expires_at: datetime, *, zone: tzinfo) -> date:
+    """The last local day on which a lot can be spent: it expires when that day is over."""
+    return (expires_at - timedelta(microseconds=1)).astimezone(zone).date()
+
+
+def decide_last_day(asked: date | None, *, campaign_ends_on: date, today: date) -> date:
+    """Of a new lot: the day that the officer chose, else the campaign's last. Raises BadInput for a day that is over, and for
+    one past the campaign's end: then nothing can be spent any more, whatever its lot says."""
+    if asked is None:
+        return campaign_ends_on
+    if asked < today:
+        raise BadInput.at(
+            "/expires_on", f"is over ({asked.isoformat()}): choose today or a later day; decline what waits for it, and ask anew"
+        )
+    if asked > campaign_ends_on:
+        raise BadInput.at(
+            "/expires_on",
+            f"must not lie after the campaign's last day ({campaign_ends_on.isoformat()}); leave it out for that day",
+        )
+    return asked
 
 
 def draw_minutes(

@@ -7,7 +7,7 @@ right to be told its rules and how they were applied, how to ask, and where to c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,8 @@ from services.credits.domain.grants import GrantComputation, explain_grant
 from services.credits.domain.wording import decimal_text, euros_text, hours_text, number_text
 
 # Of the published content's shape; another shape is another number, so that an old digest can be computed again.
-CONTENT_VERSION = 1
+# 2 tells the day until which the credit can be spent.
+CONTENT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class GrantedTo:
     minutes: int
     adjustment_reason: str | None
     reversed_minutes: int
+    expires_on: date | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def build_content(
             "starts_on": facts.starts_on.isoformat(),
             "ends_on": facts.ends_on.isoformat(),
         },
+        "expires_on": _last_day(granted, campaign).isoformat(),
         "rule": {
             "step_minutes": computed.rules.step_minutes,
             "compensation_permille": computed.rules.compensation_permille,
@@ -99,6 +102,11 @@ def build_content(
         "total_minutes": sum(line.minutes for line in granted),
         "total_reversed_minutes": sum(line.reversed_minutes for line in granted),
     }
+
+
+def _last_day(granted: Sequence[GrantedTo], campaign: Campaign) -> date:
+    """All grants of a signature share it; where nothing was granted, the campaign's."""
+    return next((one.expires_on for one in granted if one.expires_on), campaign.facts.ends_on)
 
 
 def _lines(computed: GrantComputation, granted: Sequence[GrantedTo]) -> list[dict[str, Any]]:
@@ -130,9 +138,9 @@ def digest_content(content: dict[str, Any]) -> str:
 
 
 def says_the_same(content: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether nothing but the number and the date would be new."""
-    aside = {"number", "replaces_number", "published_at"}
-    return {key: content[key] for key in content.keys() - aside} == {key: before[key] for key in before.keys() - aside}
+    """Whether nothing but the number and the date would be new. What an earlier shape did not tell is no news."""
+    told = before.keys() - {"version", "number", "replaces_number", "published_at"}
+    return {key: content[key] for key in told} == {key: before[key] for key in told}
 
 
 def write_rule(computed: GrantComputation, *, adjusted: int) -> list[str]:

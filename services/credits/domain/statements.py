@@ -11,6 +11,8 @@ from services.credits.domain.ledger import AccountKind, Transfer
 
 ASSOCIATION_ACCOUNTS = (AccountKind.CREDIT, AccountKind.HELD, AccountKind.SERVED)
 CONTRIBUTOR_ACCOUNTS = (AccountKind.PROMISED, AccountKind.DELIVERED)
+# Of an association, as far as one volunteer's missions move them.
+VOLUNTEER_ACCOUNTS = (AccountKind.HELD, AccountKind.SERVED)
 TOWN_ACCOUNTS = tuple(AccountKind)
 # PostgreSQL keeps instants to the microsecond: "up to and with T" is "before the next one".
 _NEXT_INSTANT = timedelta(microseconds=1)
@@ -107,6 +109,11 @@ def moved_in(transfer: Transfer, scope: Scope) -> Balances:
     return moved
 
 
+def association_of(transfer: Transfer) -> UUID:
+    """Whose minutes a line of a volunteer moves: for whom the hours are."""
+    return (transfer.target if transfer.target.kind in VOLUNTEER_ACCOUNTS else transfer.source).holder_id
+
+
 def cut_page(lines: Sequence[StatementLine], *, limit: int, basis: Basis) -> tuple[Sequence[StatementLine], bool] | None:
     """The lines of one page of at most `limit`, out of at least one more if there is one, and whether more follow.
 
@@ -131,3 +138,30 @@ def build_statement(
         balances = {kind: minutes + line.moved.get(kind, 0) for kind, minutes in balances.items()}
         after.append(balances)
     return Statement(opening, tuple(lines), tuple(after), closing if more else balances, more)
+
+
+def page_statement(
+    lines: Sequence[StatementLine], period: Period, *, kinds: Sequence[AccountKind], after: datetime | None, limit: int
+) -> Statement:
+    """A page out of all the lines there are, in the order of the period's time; for statements that are short enough."""
+
+    def instant(line: StatementLine) -> datetime:
+        return line.instant(period.basis)
+
+    counted = [line for line in lines if period.until is None or instant(line) < period.until]
+    within = [line for line in counted if period.since is None or instant(line) >= period.since]
+    waiting = [line for line in within if after is None or instant(line) > after]
+    while (page := cut_page(waiting, limit=limit, basis=period.basis)) is None:
+        limit *= 2
+    shown, more = page
+    return build_statement(
+        shown,
+        opening=_sum_moved(counted[: len(counted) - len(within)], kinds),
+        start=_sum_moved(counted[: len(counted) - len(waiting)], kinds),
+        closing=_sum_moved(counted, kinds),
+        more=instant(shown[-1]) if more else None,
+    )
+
+
+def _sum_moved(lines: Sequence[StatementLine], kinds: Sequence[AccountKind]) -> Balances:
+    return {kind: sum(line.moved.get(kind, 0) for line in lines) for kind in kinds}

@@ -16,6 +16,7 @@ from services.credits.routes import (
     seals,
     statements,
     valuations,
+    volunteer_statements,
     what_if,
 )
 
@@ -33,6 +34,7 @@ routers = [
     receipts.router,
     seals.router,
     statements.router,
+    volunteer_statements.router,
     exports.router,
     indicators.router,
     closings.router,

@@ -60,10 +60,10 @@ async def post_grants(work: InWork, id: UUID, body: SignatureBody) -> GrantsOut 
     """Sign a proposal, adjusted where a reason is given: all grants are posted together, or wait for a second officer."""
     await use_cases.require_computation(work, id, body.proposal_id, digest=body.digest)
     adjustments = tuple(Adjustment(item.association_id, item.minutes, item.reason) for item in body.adjustments)
-    signing = SigningOfGrants(body.proposal_id, adjustments)
+    signing = SigningOfGrants(body.proposal_id, adjustments, body.expires_on)
     if (waiting := await check_safeguards(work, signing, reason=body.reason)) is not None:
         return answer_waiting(work, waiting)
-    await use_cases.sign_grants(work, id, proposal_id=body.proposal_id, adjustments=adjustments)
+    await use_cases.sign_grants(work, id, proposal_id=body.proposal_id, adjustments=adjustments, expires_on=body.expires_on)
     signature = await store.find_signature(work, body.proposal_id)
     return GrantsOut.of(body.proposal_id, await store.list_grants(work, body.proposal_id), signature=signature)
 

@@ -116,11 +116,12 @@ async def get_lots(work: InWork, id: UUID, page: OnePage, *, association_id: UUI
     **allow("credits:write", Role.OFFICER),
 )
 async def post_carry_in(work: InWork, id: UUID, body: CarryInBody) -> CarriedIn | Response:
-    """Bring what an earlier campaign carried over into this one: a new lot for each association, until this one's end."""
-    carry_in = CarryInOfCredit(id, body.from_campaign_id)
+    """Bring what an earlier campaign carried over into this one: a lot for each association, until this one's end or before."""
+    carry_in = CarryInOfCredit(id, body.from_campaign_id, body.expires_on)
     if (waiting := await check_safeguards(work, carry_in, reason="Report de crédit d'une campagne close")) is not None:
         return answer_waiting(work, waiting)
-    return CarriedIn(minutes=await carry_credit_in(work, id, from_campaign_id=body.from_campaign_id))
+    minutes = await carry_credit_in(work, id, from_campaign_id=body.from_campaign_id, expires_on=body.expires_on)
+    return CarriedIn(minutes=minutes)
 
 
 @router.get("/campaigns/{id}/holds", **allow("credits:read", *CONCERNED))

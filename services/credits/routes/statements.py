@@ -67,6 +67,12 @@ class View:
         self.as_of, self.since, self.until = at, since, until
         self.format, self.limit, self.cursor = format, limit, cursor
 
+    def link(self, following: datetime | None) -> None:
+        """Tell where the next page is, if there is one."""
+        if following is not None:
+            url = self.request.url.include_query_params(cursor=following.isoformat(), limit=self.limit)
+            self.response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
 
 AskedView = Annotated[View, Depends()]
 
@@ -121,9 +127,10 @@ async def _answer(work: Work, scope: Scope, view: View) -> StatementOut | Respon
     )
     if view.format is Format.JSON:
         statement = await get_statement(work, scope, asked.period, after=view.cursor, limit=view.limit)
-        _link_next(view, statement.next)
+        view.link(statement.next)
         return StatementOut.of(statement, asked)
-    statement = await _get_whole(work, asked, most=MOST_LINES[view.format])
+    most = MOST_LINES[view.format]
+    statement = require_whole(await get_statement(work, scope, asked.period, limit=most), most=most)
     name = f"releve-{asked.campaign.ref}" + (f"-{scope.holder_id}" if scope.holder_id else "")
     if view.format is Format.CSV:
         return attachment(build_statement_sheet(statement, asked), media_type=CSV, name=f"{name}.csv")
@@ -140,15 +147,8 @@ async def _name(work: Work, holder_id: UUID | None) -> str | None:
     return actor.name if actor else None
 
 
-def _link_next(view: View, following: datetime | None) -> None:
-    if following is not None:
-        url = view.request.url.include_query_params(cursor=following.isoformat(), limit=view.limit)
-        view.response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-
-
-async def _get_whole(work: Work, asked: Asked, *, most: int) -> Statement:
+def require_whole(page: Statement, *, most: int) -> Statement:
     """All of it in one page. Raises StatementTooLong rather than leave lines out."""
-    page = await get_statement(work, asked.scope, asked.period, limit=most)
     if page.next is not None:
         raise StatementTooLong(
             f"The statement has more than {most} lines; narrow it with since and until, or take another format."

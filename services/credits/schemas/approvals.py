@@ -19,7 +19,7 @@ from services.credits.domain.approvals import (
     encode_operation,
 )
 from services.credits.domain.grants import Adjustment
-from services.credits.schemas.fields import Body, Minutes, Reason
+from services.credits.schemas.fields import Body, LastDay, Minutes, Reason
 from services.credits.schemas.grants import AdjustmentBody
 
 
@@ -27,10 +27,11 @@ class GrantsWanted(Body):
     kind: Literal["grants"]
     proposal_id: UUID
     adjustments: list[AdjustmentBody] = Field(default_factory=list, max_length=2000)
+    expires_on: LastDay = None
 
     def operation(self) -> Operation:
         adjustments = [Adjustment(item.association_id, item.minutes, item.reason) for item in self.adjustments]
-        return SigningOfGrants(self.proposal_id, tuple(adjustments))
+        return SigningOfGrants(self.proposal_id, tuple(adjustments), self.expires_on)
 
 
 class ReversalWanted(Body):
@@ -55,9 +56,10 @@ class CarryInWanted(Body):
     kind: Literal["carry_in"]
     campaign_id: UUID
     from_campaign_id: UUID
+    expires_on: LastDay = None
 
     def operation(self) -> Operation:
-        return CarryInOfCredit(self.campaign_id, self.from_campaign_id)
+        return CarryInOfCredit(self.campaign_id, self.from_campaign_id, self.expires_on)
 
 
 class ProposalBody(Body):

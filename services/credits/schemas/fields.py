@@ -12,6 +12,11 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, m
 Note = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000, pattern=r"^[^\x00]*$")]
 Ref = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,79}$")]
 Day = Annotated[date, Field(ge=date(1900, 1, 1), le=date(2200, 12, 31))]
+# Of a grant or of carried credit; the use case knows the bounds.
+LastDay = Annotated[
+    Day | None,
+    Field(description="Last day on which they can be spent, from today on; at the latest, and by default, the campaign's."),
+]
 # With its zone: an instant without one is a different moment for each reader.
 Instant = Annotated[AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), le=datetime(2200, 12, 31, tzinfo=UTC))]
 # Bounds far above any town's, and far below what PostgreSQL's bigint holds once they are multiplied and added up.

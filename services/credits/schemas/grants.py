@@ -1,15 +1,17 @@
 """Computed and signed grants."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Row
 
+from kernel.clock import LOCAL_ZONE
 from services.credits.domain.grants import GrantComputation, GrantLine, explain_grant
-from services.credits.schemas.fields import Body, Reason
+from services.credits.domain.lots import last_day
+from services.credits.schemas.fields import Body, LastDay, Reason
 
 
 class GrantLineOut(BaseModel):
@@ -87,6 +89,7 @@ class AdjustmentBody(Body):
 class SignatureBody(Body):
     proposal_id: UUID
     adjustments: list[AdjustmentBody] = Field(default_factory=list, max_length=2000)
+    expires_on: LastDay = None
     reason: Reason = Field(
         "Dotations calculées d'après les baisses de subvention", description="For who approves it, if need be."
     )
@@ -109,10 +112,12 @@ class GrantOut(BaseModel):
     transfer_id: UUID | None = Field(description="Null when nothing was granted.")
     reversed_by: UUID | None = Field(description="The last transfer that undid it or a part of it, if any.")
     reversed_minutes: int = Field(description="What was taken back of it.")
+    expires_on: date | None = Field(description="Last day on which it can be spent; null when nothing was granted.")
 
     @classmethod
     def of(cls, row: Row[Any]) -> "GrantOut":
-        return cls.model_validate(dict(row._mapping))
+        expires_on = last_day(row.expires_at, zone=LOCAL_ZONE) if row.expires_at else None
+        return cls.model_validate({**row._mapping, "expires_on": expires_on})
 
 
 class GrantsOut(BaseModel):

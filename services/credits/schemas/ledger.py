@@ -13,7 +13,7 @@ from services.credits.domain.campaigns import Campaign
 from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, Transfer, TransferKind, account_name
 from services.credits.domain.statements import AsOf, Basis, Period, Scope, Statement
-from services.credits.schemas.fields import Body, Minutes, ReasonBody
+from services.credits.schemas.fields import Body, LastDay, Minutes, ReasonBody
 
 
 class AccountOut(BaseModel):
@@ -122,6 +122,7 @@ class LotOut(BaseModel):
 
 class CarryInBody(Body):
     from_campaign_id: UUID = Field(description="The earlier campaign, whose rule carries unspent credit over.")
+    expires_on: LastDay = None
 
 
 class CarriedIn(BaseModel):

@@ -69,6 +69,10 @@ class PublishedContent(BaseModel):
     replaces_number: int | None
     published_at: str
     campaign: PublishedCampaign
+    # The digest is computed from what was published: version 1 did not have it.
+    expires_on: str | None = Field(
+        None, exclude_if=lambda day: day is None, description="Last day on which the credit can be spent (from version 2 on)."
+    )
     rule: PublishedRule
     rule_text: list[str]
     notice: list[str] = Field(description="CRPA art. L. 311-3-1.")
@@ -104,14 +108,17 @@ class PublicationOut(PublicationSummary):
 _COLUMNS = (
     "association_id", "association", "avant_euros", "apres_euros", "deja_accorde_minutes", "minutes_exactes", "droit_minutes",
     "du_minutes", "calcule_minutes", "accorde_minutes", "motif_ajustement", "annule_minutes", "explication",
+    "utilisable_jusqu_au",
 )  # fmt: skip
 
 
 def build_publication_sheet(found: Publication) -> str:
-    return build_sheet(_COLUMNS, [_cells(line) for line in found.content["lines"]])
+    expires_on = found.content.get("expires_on")
+    last_day = f"{date.fromisoformat(expires_on):%d/%m/%Y}" if expires_on else None
+    return build_sheet(_COLUMNS, [_cells(line, last_day) for line in found.content["lines"]])
 
 
-def _cells(line: Mapping[str, Any]) -> list[Any]:
+def _cells(line: Mapping[str, Any], last_day: str | None) -> list[Any]:
     return [
         line["association_id"],
         line["association_name"],
@@ -126,6 +133,7 @@ def _cells(line: Mapping[str, Any]) -> list[Any]:
         line["adjustment_reason"],
         line["reversed_minutes"],
         line["explanation"],
+        last_day if line["minutes"] else None,
     ]
 
 
@@ -140,6 +148,8 @@ def build_publication_document(found: Publication) -> dict[str, Any]:
         ["Décision signée le", f"{local_date(signed_on):%d/%m/%Y}{', par deux personnes' * signature['by_two_persons']}"],
         ["Total accordé", hours_text(content["total_minutes"])],
     ]
+    if "expires_on" in content:
+        facts.append(["À utiliser jusqu'au", f"{date.fromisoformat(content['expires_on']):%d/%m/%Y}"])
     if content["replaces_number"] is not None:
         facts.append(["Remplace", f"la publication n° {content['replaces_number']}"])
     return {

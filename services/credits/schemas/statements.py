@@ -63,8 +63,9 @@ def build_statement_document(statement: Statement, asked: Asked, *, town: str) -
         "territory": town,
         "holder": asked.holder_name
         or ("Toute la campagne" if asked.scope.holder_id is None else "Contributeur à titre personnel"),
-        "facts": _facts(asked, town=town),
+        "facts": build_facts(asked, town=town),
         "kinds": [ACCOUNTS[kind] for kind in kinds],
+        "whom": "Bénévole",
         "opening_label": "Solde d’ouverture",
         "opening": _printed(statement.opening, kinds),
         "lines": [_printed_line(line, after, kinds) for line, after in zip(statement.lines, statement.after, strict=True)],
@@ -75,7 +76,7 @@ def build_statement_document(statement: Statement, asked: Asked, *, town: str) -
     }
 
 
-def _facts(asked: Asked, *, town: str) -> list[list[str]]:
+def build_facts(asked: Asked, *, town: str) -> list[list[str]]:
     facts = [["Commune", town]]
     if asked.scope.holder_id is not None:
         facts.append(["Numéro du titulaire", str(asked.scope.holder_id)])
@@ -88,10 +89,10 @@ def _facts(asked: Asked, *, town: str) -> list[list[str]]:
 
 
 def _printed(balances: Balances, kinds: Sequence[AccountKind]) -> list[str]:
-    return [_signed_hours(shown_minutes(kind, balances[kind])) for kind in kinds]
+    return [signed_hours(shown_minutes(kind, balances[kind])) for kind in kinds]
 
 
-def _signed_hours(minutes: int) -> str:
+def signed_hours(minutes: int) -> str:
     return hours_text(minutes) if minutes >= 0 else f"−{hours_text(-minutes)}"
 
 
@@ -100,8 +101,8 @@ def _printed_line(line: StatementLine, after: Balances, kinds: Sequence[AccountK
         "day": day_text(line.transfer.effective_at),
         "kind": TRANSFERS[line.transfer.kind],
         "mission": line.mission_title or (str(line.transfer.mission_id) if line.transfer.mission_id else ""),
-        "volunteer": str(line.volunteer_id or ""),
+        "whom": str(line.volunteer_id or ""),
         "why": line.transfer.why,
-        "hours": _signed_hours(line.transfer.minutes),
+        "hours": signed_hours(line.transfer.minutes),
         "balances": _printed(after, kinds),
     }

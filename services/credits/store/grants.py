@@ -21,6 +21,7 @@ from services.credits.tables import (
     grant_proposal,
     grant_proposal_line,
     grant_signature,
+    lot,
     signed_grant,
     transfer,
 )
@@ -189,10 +190,17 @@ def select_grants(campaign_id: UUID) -> Select[Any]:
             posted.c.id.label("transfer_id"),
             last.scalar_subquery().label("reversed_by"),
             taken_back.scalar_subquery().label("reversed_minutes"),
+            lot.c.expires_at,
         )
         .select_from(signed_grant)
         .outerjoin(actor, actor.c.id == signed_grant.c.association_id)
         .outerjoin(posted, (posted.c.grant_id == signed_grant.c.id) & (posted.c.kind == "grant"))
+        .outerjoin(
+            lot,
+            (lot.c.association_id == signed_grant.c.association_id)
+            & (lot.c.campaign_id == signed_grant.c.campaign_id)
+            & (lot.c.grant_id == signed_grant.c.id),
+        )
         .where(signed_grant.c.campaign_id == campaign_id)
     )
 

@@ -7,8 +7,10 @@ from uuid import UUID
 from sqlalchemy import Row, Select, select
 from sqlalchemy.dialects.postgresql import insert
 
+from kernel.clock import LOCAL_ZONE
 from kernel.work import Work
 from services.credits.domain.errors import NotFound
+from services.credits.domain.lots import last_day
 from services.credits.domain.publications import GrantedTo, Publication
 from services.credits.store.grants import list_grants
 from services.credits.tables import grant_publication
@@ -21,7 +23,8 @@ async def list_granted(work: Work, proposal_id: UUID) -> list[GrantedTo]:
 
 def _granted_to(row: Row[Any]) -> GrantedTo:
     name = row.association_name or str(row.association_id)
-    return GrantedTo(row.association_id, name, row.minutes, row.adjustment_reason, int(row.reversed_minutes))
+    expires_on = last_day(row.expires_at, zone=LOCAL_ZONE) if row.expires_at else None
+    return GrantedTo(row.association_id, name, row.minutes, row.adjustment_reason, int(row.reversed_minutes), expires_on)
 
 
 def select_publications(campaign_id: UUID) -> Select[Any]:

@@ -36,6 +36,7 @@ from services.credits.domain.errors import (
 )
 from services.credits.domain.grants import decide_grants, digest_computation
 from services.credits.domain.ledger import TransferKind
+from services.credits.domain.lots import decide_last_day
 from services.credits.store import approvals as store
 from services.credits.store import campaigns, grants, ledger
 from services.credits.use_cases.expiries import carry_credit_in, list_left
@@ -190,14 +191,21 @@ async def _run(work: Work, request: ApprovalRequest) -> None:
         )
     await require_allowance(work, await campaigns.get_campaign(work, weight.campaign_id), minutes=weight.minutes)
     match operation:
-        case SigningOfGrants(proposal_id, adjustments):
-            await sign_grants(work, request.campaign_id, proposal_id=proposal_id, adjustments=adjustments, approval_id=request.id)
+        case SigningOfGrants(proposal_id, adjustments, expires_on):
+            await sign_grants(
+                work,
+                request.campaign_id,
+                proposal_id=proposal_id,
+                adjustments=adjustments,
+                expires_on=expires_on,
+                approval_id=request.id,
+            )
         case ReversalOfTransfer(transfer_id, minutes):
             await reverse_transfer(work, transfer_id, reason=request.reason, minutes=minutes)
         case WithdrawalForContributor(pledge_id, minutes):
             await withdraw_pledge(work, pledge_id, minutes=minutes, reason=request.reason)
-        case CarryInOfCredit(campaign_id, from_campaign_id):
-            await carry_credit_in(work, campaign_id, from_campaign_id=from_campaign_id)
+        case CarryInOfCredit(campaign_id, from_campaign_id, expires_on):
+            await carry_credit_in(work, campaign_id, from_campaign_id=from_campaign_id, expires_on=expires_on)
 
 
 async def require_allowance(work: Work, campaign: Campaign, *, minutes: int) -> None:
@@ -261,9 +269,10 @@ async def _weigh_carry_in(work: Work, operation: CarryInOfCredit) -> Weight:
 async def _require_possible(work: Work, operation: Operation) -> None:
     """Nobody is asked about what is refused already; the rest is for the moment of the approval."""
     match operation:
-        case SigningOfGrants(proposal_id):
+        case SigningOfGrants(proposal_id, _, expires_on):
             campaign = await campaigns.get_campaign(work, await grants.get_campaign_of(work, proposal_id))
             campaign.require_spendable_on(local_date(work.now))
+            decide_last_day(expires_on, campaign_ends_on=campaign.facts.ends_on, today=local_date(work.now))
             if await grants.is_signed(work, proposal_id):
                 raise AlreadySigned("Read them at GET /campaigns/{id}/grants; a correction needs a new proposal or a reversal.")
         case ReversalOfTransfer(transfer_id):
@@ -274,5 +283,7 @@ async def _require_possible(work: Work, operation: Operation) -> None:
                 raise AlreadyReversed(f"Transfer {found.id} is undone already; read its `reversed_by`.")
         case WithdrawalForContributor(pledge_id, minutes):
             require_worth(await campaigns.get_pledge(work, pledge_id), minutes=minutes)
-        case CarryInOfCredit(campaign_id):
-            (await campaigns.get_campaign(work, campaign_id)).require_spendable_on(local_date(work.now))
+        case CarryInOfCredit(campaign_id, _, expires_on):
+            campaign = await campaigns.get_campaign(work, campaign_id)
+            campaign.require_spendable_on(local_date(work.now))
+            decide_last_day(expires_on, campaign_ends_on=campaign.facts.ends_on, today=local_date(work.now))

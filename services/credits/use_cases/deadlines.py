@@ -4,10 +4,11 @@ from collections import Counter
 from datetime import date, timedelta
 from uuid import UUID
 
-from kernel.clock import local_date
+from kernel.clock import LOCAL_ZONE, local_date
 from kernel.events.credits import CreditExpiring
 from kernel.work import Work
 from services.credits.domain.campaigns import NOTICE_DAYS, decide_notice
+from services.credits.domain.lots import last_day
 from services.credits.store import campaigns as store
 from services.credits.store import holds, lots
 from services.credits.use_cases.campaigns import close_campaign
@@ -19,8 +20,7 @@ async def send_expiry_notices(work: Work) -> int:
     last = work.now + timedelta(days=max(NOTICE_DAYS) + 1)
     credit: dict[UUID, Counter[tuple[UUID, date]]] = {}
     for lot, minutes in await lots.list_lots_expiring_by(work, last=last, now=work.now):
-        # The last day on which it can be spent: the lot expires when that day is over.
-        expires_on = local_date(lot.expires_at - timedelta(microseconds=1))
+        expires_on = last_day(lot.expires_at, zone=LOCAL_ZONE)
         credit.setdefault(lot.campaign_id, Counter())[lot.association_id, expires_on] += minutes
     return sum([await _send_notices_of(work, campaign_id, expiring) for campaign_id, expiring in credit.items()])
 

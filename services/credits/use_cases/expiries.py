@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import date
 from uuid import UUID
 
 from kernel.clock import LOCAL_ZONE, local_date
@@ -18,7 +19,7 @@ from services.credits.domain.ledger import (
     expiry_outcome,
     make_expiry_leg,
 )
-from services.credits.domain.lots import Lot, end_of_day
+from services.credits.domain.lots import Lot, decide_last_day, end_of_day
 from services.credits.store import campaigns, ledger, lots, missions
 
 
@@ -61,8 +62,9 @@ def _rule(of: Mapping[UUID, Campaign], lot: Lot) -> ExpiryRule:
     return of[lot.campaign_id].facts.rules.expiry
 
 
-async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UUID) -> int:
-    """Bring what an earlier campaign carried over to an open one: a new lot for each association, until that one's end.
+async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UUID, expires_on: date | None = None) -> int:
+    """Bring what an earlier campaign carried over to an open one: a new lot for each association, until that one's end or,
+    before it, the day that the officer chose.
 
     Returns the minutes. They are no part of the pool: their hours were promised to the earlier campaign, so that
     contributors must promise anew what is to be served here.
@@ -74,11 +76,12 @@ async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UU
         await campaigns.lock_campaign(work, from_campaign_id)
     campaign = await campaigns.use_campaign(work, campaign_id)
     campaign.require_spendable_on(local_date(work.now))
+    last_day = decide_last_day(expires_on, campaign_ends_on=campaign.facts.ends_on, today=local_date(work.now))
     earlier = await campaigns.lock_campaign(work, from_campaign_id)
     left = await list_left(work, earlier)
     if not left:
         raise NothingCarried(f"Campaign {earlier.ref} has carried over nothing that was not brought into a campaign before.")
-    expires_at = end_of_day(campaign.facts.ends_on, zone=LOCAL_ZONE)
+    expires_at = end_of_day(last_day, zone=LOCAL_ZONE)
     brought = [
         Lot(new_id(), campaign.id, association_id, minutes, expires_at, carried_from=earlier.id)
         for association_id, minutes in sorted(left.items())
@@ -92,7 +95,7 @@ async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UU
                 association_id=lot.association_id,
                 grant_id=lot.id,
                 minutes=lot.minutes,
-                expires_on=campaign.facts.ends_on,
+                expires_on=last_day,
             ),
             subject=lot.id,
         )

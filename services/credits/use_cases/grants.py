@@ -1,6 +1,7 @@
 """Compute the grants of a campaign, keep the computation, and post what the officer signs."""
 
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 from kernel.clock import LOCAL_ZONE, local_date
@@ -17,7 +18,7 @@ from services.credits.domain.grants import (
     digest_computation,
 )
 from services.credits.domain.ledger import AccountKind, TransferKind, make_leg
-from services.credits.domain.lots import Lot, end_of_day
+from services.credits.domain.lots import Lot, decide_last_day, end_of_day
 from services.credits.store import campaigns, ledger, lots, registry
 from services.credits.store import grants as store
 
@@ -35,11 +36,21 @@ async def propose_grants(work: Work, campaign_id: UUID) -> UUID:
 
 
 async def sign_grants(
-    work: Work, campaign_id: UUID, *, proposal_id: UUID, adjustments: Sequence[Adjustment], approval_id: UUID | None = None
+    work: Work,
+    campaign_id: UUID,
+    *,
+    proposal_id: UUID,
+    adjustments: Sequence[Adjustment],
+    expires_on: date | None = None,
+    approval_id: UUID | None = None,
 ) -> None:
-    """Post all grants of a proposal, as adjusted, in one commit, under the digest of its computation."""
+    """Post all grants of a proposal, as adjusted, in one commit, under the digest of its computation.
+
+    `expires_on`: the last day on which they can be spent, not after the campaign's; by default that one.
+    """
     campaign = await campaigns.lock_campaign(work, campaign_id)
     campaign.require_spendable_on(local_date(work.now))
+    last_day = decide_last_day(expires_on, campaign_ends_on=campaign.facts.ends_on, today=local_date(work.now))
     computed = await store.get_computation(work, campaign_id, proposal_id, campaign=campaign)
     if await store.is_signed(work, proposal_id):
         raise AlreadySigned("Read them at GET /campaigns/{id}/grants; a correction needs a new proposal or a reversal.")
@@ -56,7 +67,8 @@ async def sign_grants(
         approval_id=approval_id,
     )
     signed = await store.add_grants(work, campaign_id=campaign_id, proposal_id=proposal_id, decisions=decisions)
-    await _post_grants(work, campaign, [(grant_id, decision) for grant_id, decision in signed if decision.minutes])
+    granted = [(grant_id, decision) for grant_id, decision in signed if decision.minutes]
+    await _post_grants(work, campaign, granted, last_day=last_day)
 
 
 async def require_computation(work: Work, campaign_id: UUID, proposal_id: UUID, *, digest: str | None) -> None:
@@ -67,9 +79,9 @@ async def require_computation(work: Work, campaign_id: UUID, proposal_id: UUID, 
         raise ComputationOfAnother("The digest is not this proposal's: read the proposal again, then sign what you read.")
 
 
-async def _post_grants(work: Work, campaign: Campaign, signed: Sequence[tuple[UUID, GrantDecision]]) -> None:
-    """Each grant is a lot of its own, spendable to the campaign's last day."""
-    expires_at = end_of_day(campaign.facts.ends_on, zone=LOCAL_ZONE)
+async def _post_grants(work: Work, campaign: Campaign, signed: Sequence[tuple[UUID, GrantDecision]], *, last_day: date) -> None:
+    """Each grant is a lot of its own, spendable to its last day."""
+    expires_at = end_of_day(last_day, zone=LOCAL_ZONE)
     await lots.add_lots(
         work,
         [Lot(grant_id, campaign.id, one.association_id, one.minutes, expires_at, grant_id=grant_id) for grant_id, one in signed],
@@ -95,7 +107,7 @@ async def _post_grants(work: Work, campaign: Campaign, signed: Sequence[tuple[UU
                 association_id=decision.association_id,
                 grant_id=grant_id,
                 minutes=decision.minutes,
-                expires_on=campaign.facts.ends_on,
+                expires_on=last_day,
             ),
             subject=grant_id,
         )
