@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statements import ASSOCIATION, BEGAN, CAMPAIGN, fill_script
+from bench.statements import ASSOCIATION, BEGAN, CAMPAIGN, CREDIT, HELD, STEP, fill_script
 from kernel.auth import Role
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule
@@ -208,7 +209,7 @@ class TestTwoTimes:
         accounts = [row["id"] for row in await scene.fetch("SELECT id FROM account")]
         async with scene.work() as work:
             for row in rows:
-                found = await list_balances_at(work, accounts, AsOf(Basis.RECORDED, row["recorded_at"]))
+                found = await list_balances_at(work, scene.campaign_id, accounts, AsOf(Basis.RECORDED, row["recorded_at"]))
                 counted = dict.fromkeys(accounts, 0)
                 for other in rows:
                     if other["recorded_at"] <= row["recorded_at"]:
@@ -253,14 +254,25 @@ class TestPages:
         owner = await asyncpg.connect(owner_url("credits"))
         await owner.execute(fill_script(territory=scene.territory, transfers=20_000))
         await owner.close()
-        scope = Scope(CAMPAIGN, ASSOCIATION, ASSOCIATION_ACCOUNTS)
+        of_one, of_all = Scope(CAMPAIGN, ASSOCIATION, ASSOCIATION_ACCOUNTS), Scope(CAMPAIGN, None, TOWN_ACCOUNTS)
         async with scene.work() as work:
-            for seconds in (0, 9_000, 19_990):
-                after = BEGAN + timedelta(seconds=seconds) if seconds else None
+            for scope, basis, place in itertools.product((of_one, of_all), Basis, (0, 9_000, 19_900)):
+                after = BEGAN + place * STEP if place else None
                 before = await self.rows_read(work.driver)
-                page = await get_statement(work, scope, Period(), after=after, limit=5)
+                page = await get_statement(work, scope, Period(basis), after=after, limit=5)
                 assert [line.transfer.minutes for line in page.lines] == [15] * 5
-                assert await self.rows_read(work.driver) - before < 200
+                assert await self.rows_read(work.driver) - before < 250
+
+    async def test_balances_in_effect_cost_what_is_out_of_step(self, scene: Scene, owner_url: Callable[[str], str]) -> None:
+        owner = await asyncpg.connect(owner_url("credits"))
+        await owner.execute(fill_script(territory=scene.territory, transfers=20_000))
+        await owner.close()
+        async with scene.work() as work:
+            before = await self.rows_read(work.driver)
+            found = await list_balances_at(work, CAMPAIGN, [CREDIT, HELD], AsOf(Basis.EFFECTIVE, BEGAN + 9_000 * STEP))
+            # One of 101 is recorded one to five days late.
+            assert found[CREDIT][0] > 9_000 + 20
+            assert await self.rows_read(work.driver) - before < 250
 
     async def rows_read(self, driver: Any) -> int:
         """Rows of the ledger that this transaction fetched so far."""

@@ -53,7 +53,7 @@ async def get_accounts(
     found = await fetch_page(work, query, by=account.c.id, page=page, shape=AccountOut.of)
     if at is None:
         return found
-    balances = await list_balances_at(work, [one.id for one in found.items], at)
+    balances = await list_balances_at(work, id, [one.id for one in found.items], at)
     return Page(items=[one.as_of(*balances.get(one.id, (0, 0))) for one in found.items], next=found.next)
 
 

@@ -1,16 +1,16 @@
 """Statements and accounts by either of the two times.
 
 By recorded time everything comes from the running balances: an account as of an instant is its last entry before it, and
-a page reads no more than its own lines, whatever the ledger's size. By effective time nothing runs: entries are added up.
+a page reads no more than its own lines, whatever the ledger's size. By effective time it is the same, but for what is out
+of step: entries that took effect on one side of an instant and were recorded on its other side (migration 0012).
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, FromClause, Select, Uuid, any_, func, literal, or_, select, true, union_all
+from sqlalchemy import ColumnElement, FromClause, func, literal, select, true
 from sqlalchemy import DateTime as Instant
 
 from kernel.work import Work
@@ -22,39 +22,22 @@ from services.credits.domain.statements import (
     Period,
     Scope,
     Statement,
-    StatementLine,
     build_statement,
     cut_page,
-    moved_in,
 )
-from services.credits.store.ledger import select_transfers, transfer_of
-from services.credits.tables import account, mission, transfer
-
-# Both sides of each transfer with its time of effect.
-_effect = union_all(
-    select(transfer.c.from_account_id.label("account_id"), (-transfer.c.minutes).label("minutes"), transfer.c.effective_at),
-    select(transfer.c.to_account_id, transfer.c.minutes, transfer.c.effective_at),
-).subquery("effect")
-
-
-@dataclass(frozen=True)
-class _Start:
-    """Where a page begins: an account of the scope, its version there, and its last one."""
-
-    account_id: UUID
-    version: int
-    last_version: int
+from services.credits.store.statement_lines import NEAR, Start, list_lines
+from services.credits.tables import account
 
 
 async def get_statement(
     work: Work, scope: Scope, period: Period, *, after: datetime | None = None, limit: int = 1000
 ) -> Statement:
     """One page of the statement over the period: the lines past `after`, `limit` of them at most (more at one instant)."""
-    sums = _sum_recorded if period.basis is Basis.RECORDED else _sum_effective
-    (opening, start, closing), starts = await sums(work, scope, period, after=after)
+    marks = _marks(period, after=after)
+    (opening, start, closing), starts = await _sum(work, scope, period.basis, marks)
     wanted = limit
     while True:
-        lines = await _list_lines(work, scope, period, starts, after=after, limit=wanted + 1)
+        lines = await list_lines(work, scope, period, starts, first=marks["start"], limit=wanted + 1)
         page = cut_page(lines, limit=wanted, basis=period.basis)
         if page is not None:
             break
@@ -80,50 +63,53 @@ def account_at(before: datetime | None) -> Any:
     return at.table_valued("version", "balance_minutes").lateral()
 
 
-async def _sum_recorded(
-    work: Work, scope: Scope, period: Period, *, after: datetime | None
-) -> tuple[list[Balances], list[_Start]]:
+def _join_balances(
+    joined: FromClause, campaign_id: UUID, basis: Basis, before: datetime | None
+) -> tuple[FromClause, ColumnElement[int], ColumnElement[int]]:
+    """Accounts with the versions and the balances they had before an instant (now, for None); by effective time the version
+    counts the entries in effect."""
+    at = account_at(before)
+    joined = joined.join(at, true())
+    if basis is Basis.RECORDED or before is None:
+        return joined, at.c.version, at.c.balance_minutes
+    out_of_step: Any = func.ledger_out_of_step(campaign_id, literal(before, Instant(timezone=True)))
+    apart = out_of_step.table_valued("account_id", "version", "balance_minutes")
+    joined = joined.outerjoin(apart, apart.c.account_id == account.c.id)
+    return (
+        joined,
+        at.c.version + func.coalesce(apart.c.version, 0),
+        at.c.balance_minutes + func.coalesce(apart.c.balance_minutes, 0),
+    )
+
+
+async def _sum(work: Work, scope: Scope, basis: Basis, marks: dict[str, datetime | None]) -> tuple[list[Balances], list[Start]]:
     """Opening, start of the page and closing, each from the accounts' running balances; and the versions at the start."""
-    query = select(account.c.id, account.c.kind, account.c.version).where(*_of_scope(scope))
+    query = select(account.c.id, account.c.kind, account.c.version)
     joined: FromClause = account
-    for name, before in _marks(period, after=after).items():
+    known: dict[datetime | None, tuple[ColumnElement[int], ColumnElement[int]]] = {}
+    for name, before in marks.items():
         if name != "closing" and before is None:
             query = query.add_columns(literal(0).label(name))
             continue
-        at = account_at(before)
-        joined = joined.join(at, true())
-        query = query.add_columns(at.c.balance_minutes.label(name))
-        if name == "start":
-            query = query.add_columns(at.c.version.label("start_version"))
-    rows = (await work.connection.execute(query.select_from(joined))).all()
-    starts = [_Start(row.id, row._mapping.get("start_version", 0), row.version) for row in rows]
+        if before not in known:
+            joined, version, balance = _join_balances(joined, scope.campaign_id, basis, before)
+            known[before] = version, balance
+        version, balance = known[before]
+        query = query.add_columns(balance.label(name))
+        if name == "start" and before is not None:
+            if basis is Basis.EFFECTIVE:
+                recorded = account_at(before - NEAR)
+                joined, version = joined.join(recorded, true()), recorded.c.version
+            query = query.add_columns(version.label("start_version"))
+    rows = (await work.connection.execute(query.select_from(joined).where(*_of_scope(scope)))).all()
+    starts = [Start(row.id, row._mapping.get("start_version", 0), row.version) for row in rows]
     return _columns(scope, rows), starts
-
-
-async def _sum_effective(
-    work: Work, scope: Scope, period: Period, *, after: datetime | None
-) -> tuple[list[Balances], list[_Start]]:
-    """The same, added up from the entries that took effect before."""
-    query = (
-        select(account.c.id, account.c.kind)
-        .join(_effect, _effect.c.account_id == account.c.id)
-        .where(*_of_scope(scope))
-        .group_by(account.c.id, account.c.kind)
-    )
-    for name, before in _marks(period, after=after).items():
-        if name != "closing" and before is None:
-            query = query.add_columns(literal(0).label(name))
-        else:
-            among = _effect.c.effective_at < before if before else true()
-            query = query.add_columns(func.sum(_effect.c.minutes).filter(among).label(name))
-    rows = (await work.connection.execute(query)).all()
-    return _columns(scope, rows), [_Start(row.id, 0, 0) for row in rows]
 
 
 def _marks(period: Period, *, after: datetime | None) -> dict[str, datetime | None]:
     """The instants before which a page's three sums are taken. None: the beginning; for the closing, the end."""
-    start = AsOf(period.basis, after).before if after else period.since
-    return {"opening": period.since, "start": start, "closing": period.until}
+    starts = [mark for mark in (period.since, AsOf(period.basis, after).before if after else None) if mark]
+    return {"opening": period.since, "start": max(starts, default=None), "closing": period.until}
 
 
 def _columns(scope: Scope, rows: Sequence[Any]) -> list[Balances]:
@@ -134,77 +120,10 @@ def _columns(scope: Scope, rows: Sequence[Any]) -> list[Balances]:
     return list(found)
 
 
-async def list_balances_at(work: Work, ids: Sequence[UUID], as_of: AsOf) -> dict[UUID, tuple[int, int]]:
-    """Version and balance of these accounts as of an instant. By effective time the version counts the entries in effect."""
-    if as_of.basis is Basis.RECORDED:
-        at = account_at(as_of.before)
-        query = select(account.c.id, at.c.version, at.c.balance_minutes).select_from(account.join(at, true()))
-    else:
-        query = (
-            select(account.c.id, func.count().label("version"), func.sum(_effect.c.minutes).label("balance_minutes"))
-            .join(_effect, _effect.c.account_id == account.c.id)
-            .where(_effect.c.effective_at < as_of.before)
-            .group_by(account.c.id)
-        )
+async def list_balances_at(work: Work, campaign_id: UUID, ids: Sequence[UUID], as_of: AsOf) -> dict[UUID, tuple[int, int]]:
+    """Version and balance of these accounts of a campaign as of an instant. By effective time the version counts the entries
+    in effect."""
+    joined, version, balance = _join_balances(account, campaign_id, as_of.basis, as_of.before)
+    query = select(account.c.id, version.label("version"), balance.label("balance_minutes")).select_from(joined)
     rows = await work.connection.execute(query.where(account.c.id.in_(ids)))
-    return {row.id: (row.version, int(row.balance_minutes)) for row in rows}
-
-
-# ---- Lines ---------------------------------------------------------------------------------------------------------
-
-
-async def _list_lines(
-    work: Work, scope: Scope, period: Period, starts: Sequence[_Start], *, after: datetime | None, limit: int
-) -> list[StatementLine]:
-    """The first `limit` lines past `after`, in the order of the period's time."""
-    at = transfer.c.recorded_at if period.basis is Basis.RECORDED else transfer.c.effective_at
-    narrow = select(transfer.c.id)
-    if scope.holder_id is None:
-        narrow = narrow.where(transfer.c.campaign_id == scope.campaign_id)
-    elif period.basis is Basis.RECORDED:
-        narrow = narrow.where(_is_any(transfer.c.id, await _list_next(work, starts, limit=limit)))
-    else:
-        accounts = [start.account_id for start in starts]
-        narrow = narrow.where(or_(transfer.c.from_account_id.in_(accounts), transfer.c.to_account_id.in_(accounts)))
-    if after is not None:
-        narrow = narrow.where(at > after)
-    if period.since is not None:
-        narrow = narrow.where(at >= period.since)
-    if period.until is not None:
-        narrow = narrow.where(at < period.until)
-    order = (at, transfer.c.recorded_at, transfer.c.id)
-    ids = (await work.connection.execute(narrow.order_by(*order).limit(limit))).scalars().all()
-    rows = await work.connection.execute(select_lines().where(_is_any(transfer.c.id, ids)).order_by(*order))
-    return [StatementLine(moved := transfer_of(row), row.title, row.volunteer_id, moved_in(moved, scope)) for row in rows]
-
-
-def _is_any(column: ColumnElement[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
-    """One array, however many: a statement takes 32,767 parameters."""
-    return column == any_(literal(list(ids), ARRAY(Uuid)))
-
-
-def select_lines() -> Select[Any]:
-    """Transfers, each with its mission's title and volunteer."""
-    return (
-        select_transfers()
-        .add_columns(mission.c.title, mission.c.volunteer_id)
-        .outerjoin(mission, mission.c.id == transfer.c.mission_id)
-    )
-
-
-async def _list_next(work: Work, starts: Sequence[_Start], *, limit: int) -> set[UUID]:
-    """The transfers of each account's next entries: among them are the next lines of all, for versions follow the recorded order.
-
-    Versions have no gap, so that the next ones are ranges of the two indexes. Each is asked for by itself, and the lines
-    then by their ids: accounts differ so much in size that a planner who joins them guesses wrong.
-    """
-    sides = ((transfer.c.from_account_id, transfer.c.from_version), (transfer.c.to_account_id, transfer.c.to_version))
-    ranges = [
-        select(transfer.c.id).where(
-            account_id == start.account_id, version > start.version, version <= min(start.version + limit, start.last_version)
-        )
-        for start in starts
-        if start.version < start.last_version
-        for account_id, version in sides
-    ]
-    return set((await work.connection.execute(union_all(*ranges))).scalars()) if ranges else set()
+    return {row.id: (row.version, row.balance_minutes) for row in rows}
