@@ -15,7 +15,7 @@ from kernel.migrate import execute_script
 from services.credits.tables import keep_history
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 # As in 0010: one plan for all, made once.
 BY_INDEX = """SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
