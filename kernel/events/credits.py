@@ -17,6 +17,7 @@ class CampaignOpened(Event):
     starts_on: date
     ends_on: date
     operator_id: UUID
+    conventions_required: bool = False  # no mission starts before its convention is concluded; not told before this was added
 
 
 class CampaignClosed(Event):
@@ -142,7 +143,7 @@ class ConventionDrafted(Event):
 
 
 class ConventionConcluded(Event):
-    """Association, contributor and town accepted the same version. Subject: the mission's id."""
+    """Association, contributor and town accepted the same version, at the event's time. Subject: the mission's id."""
 
     event_type: ClassVar[str] = "credits.convention_concluded.v1"
     mission_id: UUID

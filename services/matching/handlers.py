@@ -8,6 +8,7 @@ from kernel.events.credits import (
     AssociationAdmitted,
     CampaignClosed,
     CampaignOpened,
+    ConventionConcluded,
     CreditExpired,
     CreditGranted,
     CreditReleased,
@@ -55,7 +56,9 @@ async def on_member_recorded(work: Work, event: MemberRecorded) -> None:
 
 @handlers.on(CampaignOpened)
 async def on_campaign_opened(work: Work, event: CampaignOpened) -> None:
-    await neighbours.remember_campaign(work, event.campaign_id, title=event.title)
+    await neighbours.remember_campaign(
+        work, event.campaign_id, title=event.title, conventions_required=event.conventions_required
+    )
 
 
 @handlers.on(AssociationAdmitted)
@@ -66,6 +69,11 @@ async def on_association_admitted(work: Work, event: AssociationAdmitted) -> Non
 @handlers.on(CampaignClosed)
 async def on_campaign_closed(work: Work, event: CampaignClosed) -> None:
     await saga.close_campaign(work, event.campaign_id, event.reason)
+
+
+@handlers.on(ConventionConcluded)
+async def on_convention_concluded(work: Work, event: ConventionConcluded) -> None:
+    await neighbours.remember_convention(work, event.mission_id)
 
 
 @handlers.on(CreditReserved)

@@ -61,6 +61,15 @@ campaign = Table(
     Column("closed", Boolean, nullable=False),
     Column("panel_heard", Boolean, nullable=False),  # not so of campaigns that were there before we listened to admissions
     Column("minutes_replayed", Boolean, nullable=False),  # pledges and grants of before we listened were told after all
+    Column("conventions_required", Boolean, nullable=False),
+)  # fmt: skip
+
+# Concluded ones, of missions known here or not (yet): no foreign key.
+convention = Table(
+    "convention", metadata,
+    Column("territory", Text, primary_key=True),
+    id_column("mission_id"),
+    instant_column("concluded_at"),
 )  # fmt: skip
 
 panel = Table(

@@ -88,7 +88,7 @@ def check_linearizable(calls: Sequence[Call], credit: dict[UUID, list[Any]]) -> 
     happened = _span_effects(calls)
     for association_id, entries in credit.items():
         steps = [Step(entry["version"], entry["balance"], *happened.get(_effect_of(entry["key"]), (-1, -1))) for entry in entries]
-        _check_order(steps)
+        check_order(steps)
         for call in calls:
             if isinstance(call.command, Reservation) and call.command.association_id == association_id and call.answer.refusal:
                 if call.answer.is_new:
@@ -115,7 +115,7 @@ def _span_effects(calls: Sequence[Call]) -> dict[tuple[str, str], tuple[int, int
     return {effect: (min(one.asked for one in made), min(one.answered for one in made)) for effect, made in spans.items()}
 
 
-def _check_order(steps: Sequence[Step]) -> None:
+def check_order(steps: Sequence[Step]) -> None:
     soonest_answer: float = float("inf")
     for step in reversed(steps):
         assert step.asked <= soonest_answer, f"version {step.version} was asked for after a later one was answered"
@@ -127,10 +127,15 @@ def _check_refusal(call: Call, steps: Sequence[Step]) -> None:
     assert isinstance(call.command, Reservation)
     assert call.answer.refusal is not None
     assert call.answer.refusal.code == "not-enough-credit", call
-    first = max((step.version for step in steps if step.answered < call.asked), default=0)
-    last = min((step.version for step in steps if step.asked > call.answered), default=len(steps) + 1)
-    seen = {step.balance for step in steps if first <= step.version < last}
-    assert call.command.minutes - call.answer.refusal.missing_minutes in seen, (call, first, last, sorted(seen))
+    seen = list_seen(steps, asked=call.asked, answered=call.answered)
+    assert call.command.minutes - call.answer.refusal.missing_minutes in seen, (call, sorted(seen))
+
+
+def list_seen(steps: Sequence[Step], *, asked: int, answered: int) -> set[int]:
+    """What the account held at the moments between a question and its answer."""
+    first = max((step.version for step in steps if step.answered < asked), default=0)
+    last = min((step.version for step in steps if step.asked > answered), default=len(steps) + 1)
+    return {step.balance for step in steps if first <= step.version < last}
 
 
 def check_nothing_lost_or_doubled(calls: Sequence[Call], transfers: Sequence[Any]) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from kernel.auth import Caller, Role
+from kernel.database import Database
 from kernel.errors import Forbidden
 from kernel.events.credits import (
     AssociationAdmitted,
@@ -70,6 +71,11 @@ class TestOpenCampaign:
         with pytest.raises(CampaignNotDraft):
             async with scene.work() as work:
                 await open_campaign(work, scene.campaign_id)
+
+    @pytest.mark.parametrize("required", [False, True])
+    async def test_tells_whether_conventions_are_required(self, database: Database, territory: str, required: bool) -> None:
+        scene = await Scene(database, territory).start(conventions_required=required)
+        assert [event.conventions_required for event in await scene.published(CampaignOpened)] == [required]
 
 
 class TestAdmitAssociation:

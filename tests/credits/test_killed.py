@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx2
 import pytest
+from fastapi import FastAPI
 
-from kernel.auth import Caller
+from kernel.auth import Caller, Role
 from kernel.database import Database
+from kernel.events.credits import PledgeWithdrawn
 from kernel.ids import new_id
 from services.credits.domain.ledger import AccountKind
 from services.credits.use_cases.combiner import Combiner
 from services.credits.use_cases.missions import Answer, Command, decide_missions
 from tests.builders.credits import Scene
 from tests.support.books import check_books
+from tests.support.clients import PUBLIC_KEYS, client_at, client_for, make_caller
 from tests.support.poster import build_commands, describe
 from tests.support.waiting import wait_until
 
@@ -30,13 +34,14 @@ ROOT = Path(__file__).parent.parent.parent
 FAR = date(2126, 12, 31)
 
 
+def officer_of(scene: Scene) -> Caller:
+    return make_caller(scene.territory, Role.OFFICER, member_id=scene.officer.member_id)
+
+
 @asynccontextmanager
-async def posting(scene: Scene, url: str, missions: list[dict[str, Any]], *, hold_answers: bool) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.poster", cwd=ROOT, stdin=PIPE, stdout=PIPE
-    )
+async def running(module: str, order: dict[str, Any]) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, cwd=ROOT, stdin=PIPE, stdout=PIPE)
     assert process.stdin is not None
-    order = {"url": url, "territory": scene.territory, "missions": missions, "hold_answers": hold_answers}
     process.stdin.write(json.dumps(order).encode() + b"\n")
     try:
         await process.stdin.drain()
@@ -45,6 +50,33 @@ async def posting(scene: Scene, url: str, missions: list[dict[str, Any]], *, hol
         if process.returncode is None:
             process.kill()
         await process.communicate()  # waits, and closes the pipes
+
+
+@asynccontextmanager
+async def posting(scene: Scene, url: str, missions: list[dict[str, Any]], *, hold_answers: bool) -> AsyncIterator[Process]:
+    order = {"url": url, "territory": scene.territory, "missions": missions, "hold_answers": hold_answers}
+    async with running("tests.support.poster", order) as process:
+        yield process
+
+
+async def ask_and_kill(scene: Scene, url: str, bus_url: str, method: str, path: str, *, kind: str, **sent: Any) -> None:
+    """Ask a service that never answers, and kill it once a transfer of that kind is committed."""
+    before = await count_transfers(scene, kind)
+    order = {"url": url, "bus_url": bus_url, "public_keys": PUBLIC_KEYS}
+    async with running("tests.support.service_process", order) as process:
+        assert process.stdout is not None
+        port = int(await process.stdout.readline())
+        async with client_at(f"http://127.0.0.1:{port}", officer_of(scene)) as client:
+            asking = asyncio.create_task(client.request(method, path, **sent))
+
+            async def is_committed() -> bool:
+                return await count_transfers(scene, kind) > before
+
+            await wait_until(is_committed, what="the commit")
+            assert not asking.done()
+            process.kill()
+            with pytest.raises(httpx2.TransportError):
+                await asking
 
 
 async def make_missions(scene: Scene, *, count: int) -> list[dict[str, Any]]:
@@ -101,4 +133,51 @@ class TestKilledBetweenCommitAndAnswer:
         assert all(answer.is_new for answer in answers[known:])
         assert await scene.balance(AccountKind.SERVED, UUID(missions[0]["association_id"])) == 60 * 30
         assert await count_transfers(scene, "reserve") == await count_transfers(scene, "release") == 60
+        await check_books(scene.fetch, [scene.campaign_id])
+
+
+class TestServiceKilledBetweenCommitAndAnswer:
+    """Over HTTP, by whoever asks again of another replica."""
+
+    @pytest.fixture
+    async def pledge(self, scene: Scene) -> dict[str, Any]:
+        await scene.start(ends_on=FAR)
+        await scene.pledge(600, ref="heures")
+        (row,) = await scene.fetch("SELECT id, contributor_id FROM pledge WHERE campaign_id = $1", scene.campaign_id)
+        return dict(row)
+
+    async def test_a_pledge_stands_once_under_its_ref(
+        self, scene: Scene, app: FastAPI, service_url: Callable[[str], str], bus_url: str, pledge: dict[str, Any]
+    ) -> None:
+        path, body = f"/campaigns/{scene.campaign_id}/pledges/refs", {"contributor_id": str(pledge["contributor_id"])}
+        said = {"suite": {**body, "minutes": 240}, "heures": {**body, "minutes": 900}}  # one that is new, and one said anew
+        for ref, words in said.items():
+            await ask_and_kill(scene, service_url("credits"), bus_url, "PUT", f"{path}/{ref}", kind="pledge", json=words)
+        before = await scene.fetch("SELECT * FROM transfer ORDER BY id")
+        assert sorted(row["minutes"] for row in before) == [240, 300, 600]
+        async with client_for(app, officer_of(scene)) as client:
+            for ref, words in said.items():
+                again = await client.put(f"{path}/{ref}", json=words)
+                assert (again.status_code, again.json()["outcome"]) == (200, "unchanged")
+                assert again.json()["minutes"] == words["minutes"]
+        assert await scene.fetch("SELECT * FROM transfer ORDER BY id") == before
+        await check_books(scene.fetch, [scene.campaign_id])
+
+    async def test_a_withdrawal_is_answered_as_it_would_have_been_under_its_key(
+        self, scene: Scene, app: FastAPI, service_url: Callable[[str], str], bus_url: str, pledge: dict[str, Any]
+    ) -> None:
+        path, key = f"/pledges/{pledge['id']}/withdrawals", {"idempotency-key": str(new_id())}
+        body = {"minutes": 90, "reason": "Un départ"}
+        await ask_and_kill(scene, service_url("credits"), bus_url, "POST", path, kind="withdraw", json=body, headers=key)
+        before = await scene.fetch("SELECT * FROM transfer ORDER BY id")
+        async with client_for(app, officer_of(scene)) as client:
+            for _ in range(2):
+                again = await client.post(path, json=body, headers=key)
+                assert (again.status_code, again.json()["minutes"]) == (201, 510)
+                assert (again.headers["idempotent-replay"], again.headers["etag"]) == ("true", '"2"')
+            other = await client.post(path, json=body | {"minutes": 60}, headers=key)
+            assert other.status_code == 422
+            assert other.json()["type"].endswith("idempotency-key-reused")
+        assert await scene.fetch("SELECT * FROM transfer ORDER BY id") == before
+        assert len(await scene.published(PledgeWithdrawn)) == 1
         await check_books(scene.fetch, [scene.campaign_id])

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -27,10 +28,12 @@ Enter = Callable[..., Awaitable[httpx2.AsyncClient]]
 Published = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 
-def make_delivery(event: Event, territory: str, *, subject: object = "s", id: UUID | None = None) -> Delivery:
+def make_delivery(
+    event: Event, territory: str, *, subject: object = "s", id: UUID | None = None, time: datetime | None = None
+) -> Delivery:
     """An event as it comes off the bus."""
     body = encode_event(
-        event, id=id or new_id(), source="/metis/test", time=utc_now(), subject=str(subject), territory=territory,
+        event, id=id or new_id(), source="/metis/test", time=time or utc_now(), subject=str(subject), territory=territory,
         traceparent=None, actorid="system",
     )  # fmt: skip
     return Delivery(body, redelivered=False, tag=None)
@@ -140,10 +143,11 @@ def make_member_recorded(id: UUID, *, version: int = 1, actor_id: UUID | None = 
     )  # fmt: skip
 
 
-def make_campaign_opened(id: UUID) -> CampaignOpened:
+def make_campaign_opened(id: UUID, *, conventions_required: bool = False) -> CampaignOpened:
     return CampaignOpened(
-        campaign_id=id, ref="c", title="Crédit d'expertises", starts_on="2026-01-01", ends_on="2199-12-31", operator_id=new_id()
-    )
+        campaign_id=id, ref="c", title="Crédit d'expertises", starts_on="2026-01-01", ends_on="2199-12-31",
+        operator_id=new_id(), conventions_required=conventions_required,
+    )  # fmt: skip
 
 
 async def ask(

@@ -1,7 +1,7 @@
 """The steps of a mission that tests go through before they come to their point."""
 
 from kernel.clock import local_date, utc_now
-from kernel.events.credits import CreditReserved, MissionSettled, ReservationRefused
+from kernel.events.credits import ConventionConcluded, CreditReserved, MissionSettled, ReservationRefused
 from tests.matching.conftest import Duo, ask
 
 REASON = {"reason": "Je pars en voyage."}
@@ -19,6 +19,13 @@ def make_refused(duo: Duo) -> ReservationRefused:
     return ReservationRefused(
         mission_id=duo.mission["id"], campaign_id=duo.town.campaign_id, association_id=duo.town.association_id,
         code="not-enough-credit", reason="Il manque 2 h de crédit.", missing_minutes=120,
+    )  # fmt: skip
+
+
+def make_concluded(duo: Duo, *, version: int = 1) -> ConventionConcluded:
+    return ConventionConcluded(
+        mission_id=duo.mission["id"], campaign_id=duo.town.campaign_id, association_id=duo.town.association_id,
+        contributor_id=duo.mission["contributor_id"], version=version,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from kernel.ids import new_id
 from services.matching.domain.missions import (
     Mission,
     Side,
+    check_convention,
     decide_acceptance,
     decide_mission,
     decide_report,
@@ -34,6 +35,7 @@ from services.matching.domain.refusals import (
     AgreedMinutesExceeded,
     AlreadyAnswered,
     CampaignNotOpen,
+    ConventionMissing,
     NeedIsBusy,
     NotAsked,
     NothingWorked,
@@ -325,6 +327,20 @@ class TestDecideTimesheet:
     def test_only_while_in_progress_or_disputed(self, state: MissionState) -> None:
         with pytest.raises(WrongState):
             self.enter(make_mission(state=state), 60)
+
+
+class TestCheckConvention:
+    def test_names_the_next_step_while_there_is_none(self) -> None:
+        mission = make_mission(state=MissionState.RESERVED)
+        with pytest.raises(ConventionMissing, match=f"Étape suivante : la rédiger .PUT /conventions/{mission.id}."):
+            check_convention(mission, concluded_on=None)
+
+    @pytest.mark.parametrize("days_ago", [0, 1])
+    def test_refuses_only_days_before_it(self, days_ago: int) -> None:
+        mission = make_mission(state=MissionState.IN_PROGRESS)
+        check_convention(mission, concluded_on=TODAY - timedelta(days=days_ago), worked_on=TODAY)
+        with pytest.raises(BadInput, match="/worked_on"):
+            check_convention(mission, concluded_on=TODAY, worked_on=TODAY - timedelta(days=1 + days_ago))
 
 
 class TestDecideReport:

@@ -36,9 +36,16 @@ def make_caller(
 
 def client_for(app: FastAPI, caller: Caller, *, raise_app_exceptions: bool = True) -> httpx2.AsyncClient:
     """A client whose base URL is the caller's territory: `client.get("/actors")`. Open it with `async with`."""
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=raise_app_exceptions)
+    return client_at("http://service", caller, transport=transport)
+
+
+def client_at(url: str, caller: Caller, *, transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
+    """The same for a service that listens there, in whatever process."""
     token = SIGNER.sign(caller, now=utc_now(), lifetime=timedelta(hours=1))
     return httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=app, raise_app_exceptions=raise_app_exceptions),
-        base_url=f"http://service/v1/territories/{caller.territory}",
+        transport=transport,
+        base_url=f"{url}/v1/territories/{caller.territory}",
         headers={"authorization": f"Bearer {token}"},
+        timeout=60,
     )

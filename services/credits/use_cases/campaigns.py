@@ -39,6 +39,7 @@ async def open_campaign(work: Work, campaign_id: UUID) -> Campaign:
             starts_on=campaign.facts.starts_on,
             ends_on=campaign.facts.ends_on,
             operator_id=campaign.facts.operator_id,
+            conventions_required=campaign.facts.rules.conventions_required,
         ),
         subject=campaign.id,
     )

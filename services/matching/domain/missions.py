@@ -8,7 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from kernel.errors import BadInput
-from services.matching.domain.refusals import AgreedMinutesExceeded, AlreadyAnswered, NotAsked, NothingWorked, WrongState
+from services.matching.domain.refusals import (
+    AgreedMinutesExceeded,
+    AlreadyAnswered,
+    ConventionMissing,
+    NotAsked,
+    NothingWorked,
+    WrongState,
+)
 from services.matching.domain.shared import Campaign, check_campaign
 from services.matching.domain.states import MISSION_MOVES, TAKES_TIMESHEETS, Deed, MissionState, Step, take_step
 
@@ -140,6 +147,27 @@ def decide_timesheet(
             entered_minutes=mission.worked_minutes,
         )
     return replace(mission, worked_minutes=total, version=mission.version + 1)
+
+
+def check_convention(mission: Mission, *, concluded_on: date | None, worked_on: date | None = None) -> None:
+    """Where conventions are required: no start without one, and no minute of a day before (`worked_on`).
+
+    In French, and with the next step: the volunteer who reads it is neither the one who writes the convention nor alone in
+    accepting it.
+    """
+    if concluded_on is None:
+        raise ConventionMissing(
+            "La campagne demande une convention avant la première heure, et celle de cette mission n'est pas conclue : "
+            "l'association, le contributeur et la mairie doivent accepter la même version. Étape suivante : "
+            f"la rédiger (PUT /conventions/{mission.id}) si elle n'existe pas, la faire accepter par chacun, puis recommencer. "
+            "Si elle vient d'être conclue, recommencez dans un instant."
+        )
+    if worked_on is not None and worked_on < concluded_on:
+        raise BadInput.at(
+            "/worked_on",
+            f"la convention de cette mission est conclue depuis le {concluded_on} seulement, et la campagne la demande avant "
+            "la première heure : notez des heures faites à partir de ce jour",
+        )
 
 
 def decide_report(mission: Mission, *, who: str, reason: str | None) -> tuple[Mission, Step[MissionState]]:

@@ -47,6 +47,10 @@ class AgreedMinutesExceeded(Refused):
     code, title = "agreed-minutes-exceeded", "More minutes than were agreed"
 
 
+class ConventionMissing(Refused):
+    code, title = "convention-missing", "The mission's convention is not concluded"
+
+
 class NothingWorked(Refused):
     code, title = "nothing-worked", "No minutes were entered"
 

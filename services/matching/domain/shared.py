@@ -64,6 +64,7 @@ class Campaign:
     id: UUID
     title: str
     is_open: bool
+    conventions_required: bool = False  # no mission starts before its convention is concluded
 
 
 @dataclass(frozen=True)

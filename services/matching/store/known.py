@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
 from services.matching.domain.shared import Actor, Campaign, Commune
-from services.matching.tables import actor, campaign, commune, member, panel, territory
+from services.matching.tables import actor, campaign, commune, convention, member, panel, territory
 
 _LOCK_NAME = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0)))
 
@@ -76,19 +76,19 @@ async def is_active_member(work: Work, id: UUID) -> bool:
     return (await work.connection.execute(query)).first() is not None
 
 
-async def save_campaign_opened(work: Work, id: UUID, *, title: str) -> None:
+async def save_campaign_opened(work: Work, id: UUID, *, title: str, conventions_required: bool) -> None:
+    told = {"title": title, "opened": True, "conventions_required": conventions_required}
     statement = insert(campaign).values(
-        territory=work.territory, id=id, title=title, opened=True, closed=False, panel_heard=True, minutes_replayed=False
+        territory=work.territory, id=id, closed=False, panel_heard=True, minutes_replayed=False, **told
     )
-    await work.connection.execute(
-        statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"title": title, "opened": True})
-    )
+    await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "id"], set_=told))
 
 
 async def save_campaign_closed(work: Work, id: UUID) -> None:
     """Closed for good: an opening that is told later (or again) does not open it any more."""
+    unknown = {"title": "", "opened": False, "conventions_required": False}
     statement = insert(campaign).values(
-        territory=work.territory, id=id, title="", opened=False, closed=True, panel_heard=True, minutes_replayed=False
+        territory=work.territory, id=id, closed=True, panel_heard=True, minutes_replayed=False, **unknown
     )
     await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"closed": True}))
 
@@ -117,4 +117,26 @@ _HOLD_CAMPAIGN = _FIND_CAMPAIGN.with_for_update(read=True)
 async def find_campaign(work: Work, id: UUID, *, hold: bool = False) -> Campaign | None:
     """The campaign, if it was told of; with `hold` it cannot be closed before this transaction ends."""
     row = (await work.connection.execute(_HOLD_CAMPAIGN if hold else _FIND_CAMPAIGN, {"id": id})).first()
-    return Campaign(row.id, row.title, is_open=row.opened and not row.closed) if row else None
+    if row is None:
+        return None
+    return Campaign(row.id, row.title, row.opened and not row.closed, conventions_required=row.conventions_required)
+
+
+async def save_conclusion(work: Work, mission_id: UUID, *, concluded_at: datetime) -> None:
+    statement = insert(convention).values(territory=work.territory, mission_id=mission_id, concluded_at=concluded_at)
+    await work.connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["territory", "mission_id"],
+            set_={"concluded_at": concluded_at},
+            where=convention.c.concluded_at > concluded_at,
+        )
+    )
+
+
+_FIND_CONCLUSION = select(convention.c.concluded_at).where(convention.c.mission_id == bindparam("mission_id"))
+
+
+async def find_conclusion(work: Work, mission_id: UUID) -> datetime | None:
+    """When the mission's first convention was concluded."""
+    found: datetime | None = (await work.connection.execute(_FIND_CONCLUSION, {"mission_id": mission_id})).scalar()
+    return found

@@ -21,6 +21,7 @@ from services.matching.domain.missions import (
     Mission,
     Side,
     Timesheet,
+    check_convention,
     decide_acceptance,
     decide_mission,
     decide_report,
@@ -29,6 +30,7 @@ from services.matching.domain.missions import (
 )
 from services.matching.domain.refusals import NotAsked
 from services.matching.domain.states import Deed, MissionState, NeedState
+from services.matching.store.known import find_conclusion
 from services.matching.store.missions import HeldMission, find_timesheet, insert_timesheet, lock_mission, save_mission
 from services.matching.use_cases.ending import publish_cancellation
 from services.matching.use_cases.needs import cover_need, reopen_need
@@ -92,9 +94,10 @@ async def cancel_mission(work: Work, mission_id: UUID, reason: str) -> Mission:
 
 
 async def start_mission(work: Work, mission_id: UUID) -> Mission:
-    mission = (await lock_mission(work, mission_id)).mission
-    work.caller.require_member(mission.volunteer_id)
-    started, step = decide_mission(mission, Deed.START, who=work.caller.identity)
+    held = await lock_mission(work, mission_id)
+    work.caller.require_member(held.mission.volunteer_id)
+    started, step = decide_mission(held.mission, Deed.START, who=work.caller.identity)
+    await _check_convention(work, held)
     await save_mission(work, started, step)
     return started
 
@@ -103,7 +106,8 @@ async def enter_timesheet(
     work: Work, mission_id: UUID, *, worked_on: date, minutes: int, note: str | None, replaces: UUID | None
 ) -> Timesheet:
     """Minutes worked on one day. A correction names the timesheet it replaces; both are kept."""
-    mission = (await lock_mission(work, mission_id)).mission
+    held = await lock_mission(work, mission_id)
+    mission = held.mission
     work.caller.require_member(mission.volunteer_id)
     replaced_minutes = await _replaced_minutes(work, mission, replaces)
     if minutes == 0 and replaces is None:
@@ -113,10 +117,21 @@ async def enter_timesheet(
     counted = decide_timesheet(
         mission, minutes=minutes, replaced_minutes=replaced_minutes, worked_on=worked_on, today=today, agreed_on=agreed_on
     )
+    if minutes > 0:  # to take back what should not have been entered is always right
+        await _check_convention(work, held, worked_on=worked_on)
     entered = Timesheet(new_id(), mission_id, worked_on, minutes, note, work.caller.identity, work.now, replaces)
     await insert_timesheet(work, entered)
     await save_mission(work, counted)
     return entered
+
+
+async def _check_convention(work: Work, held: HeldMission, *, worked_on: date | None = None) -> None:
+    """Credits judges once more when minutes are settled; here it is judged before they are worked."""
+    if held.campaign is None or not held.campaign.conventions_required:
+        return
+    concluded_at = await find_conclusion(work, held.mission.id)
+    concluded_on = local_date(concluded_at) if concluded_at else None
+    check_convention(held.mission, concluded_on=concluded_on, worked_on=worked_on)
 
 
 async def _replaced_minutes(work: Work, mission: Mission, replaces: UUID | None) -> int:

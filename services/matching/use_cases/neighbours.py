@@ -1,6 +1,8 @@
 """What matching keeps of its neighbours, so that it works while they are down.
 
-Actors and members bear a version: the greater one holds. Territories and communes bear none: what was told later holds.
+Actors and members bear a version: the greater one holds. Territories and communes bear none: what was told later holds. Of a
+mission's conventions the first that was concluded holds; it may be told of before the mission's credit, or of a mission that
+is another platform's.
 """
 
 from datetime import datetime
@@ -30,8 +32,13 @@ async def remember_member(work: Work, id: UUID, *, version: int, actor_id: UUID 
     await known.save_member(work, id, version=version, actor_id=actor_id, archived=archived)
 
 
-async def remember_campaign(work: Work, id: UUID, *, title: str) -> None:
-    await known.save_campaign_opened(work, id, title=title)
+async def remember_campaign(work: Work, id: UUID, *, title: str, conventions_required: bool) -> None:
+    await known.save_campaign_opened(work, id, title=title, conventions_required=conventions_required)
+
+
+async def remember_convention(work: Work, mission_id: UUID) -> None:
+    """Concluded when it was told, which a redelivery or a replay does not change."""
+    await known.save_conclusion(work, mission_id, concluded_at=_told_at(work))
 
 
 async def remember_panel_place(work: Work, campaign_id: UUID, *, association_id: UUID) -> None:
