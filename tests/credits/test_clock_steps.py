@@ -91,7 +91,7 @@ async def check_instants(scene: Scene) -> None:
     instants = {at for of_account in steps.values() for _, at in of_account}
     async with scene.work() as work:
         for at in instants | {at - timedelta(microseconds=1) for at in instants}:
-            found = await list_balances_at(work, list(steps), AsOf(Basis.RECORDED, at))
+            found = await list_balances_at(work, scene.campaign_id, list(steps), AsOf(Basis.RECORDED, at))
             counted = {account: sum(other <= at for _, other in of_account) for account, of_account in steps.items()}
             assert {account: version for account, (version, _) in found.items()} == counted
 

@@ -22,7 +22,7 @@ from services.credits.domain.statements import (
     page_statement,
 )
 from services.credits.store.ledger import source, target, transfer_of
-from services.credits.store.statements import select_lines
+from services.credits.store.statement_lines import select_lines
 from services.credits.tables import hold, mission, transfer
 
 
