@@ -1,6 +1,7 @@
 """`metis`: the command line. Every command imports what it needs when it runs, so that `--help` is instant."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -258,14 +259,18 @@ def keys() -> None:
 
 
 @deadletters_app.command("list")
-def deadletters_list(service: ServiceOption = None, state: StateOption = STATE) -> None:
+def deadletters_list(
+    service: ServiceOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Of each service so many at most.")] = 200,
+    state: StateOption = STATE,
+) -> None:
     """List them, the oldest first.
 
     [dim]Example:[/] metis deadletters list --service credits
     """
     from cli.deadletters import list_all
 
-    list_all(State(state), service)
+    list_all(State(state), service, limit=limit)
 
 
 @deadletters_app.command("show")
@@ -290,15 +295,16 @@ def deadletters_replay(
 
     [dim]Example:[/] metis deadletters replay --all --service credits
     """
-    from cli.deadletters import act
+    from cli.deadletters import replay
 
-    act(State(state), event_ids or [], everything=everything, service=service, replay=True)
+    replay(State(state), event_ids or [], everything=everything, service=service)
 
 
 @deadletters_app.command("drop")
 def deadletters_drop(
     event_ids: Annotated[list[UUID] | None, typer.Argument()] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, once confirmed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")] = False,
     service: ServiceOption = None,
     state: StateOption = STATE,
 ) -> None:
@@ -306,9 +312,10 @@ def deadletters_drop(
 
     [dim]Example:[/] metis deadletters drop 0193…
     """
-    from cli.deadletters import act
+    from cli.deadletters import drop
 
-    act(State(state), event_ids or [], everything=everything, service=service, replay=False)
+    confirm: Callable[[str], bool] = (lambda _: True) if yes else typer.confirm
+    drop(State(state), event_ids or [], everything=everything, service=service, confirm=confirm)
 
 
 @events_app.command("replay")
