@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,7 +17,9 @@ from cli.databases import chosen_services, connect
 from cli.state import State
 from kernel.bus import deadletters
 from kernel.bus.deadletters import DeadLetter
+from kernel.bus.transport import dead_queue_name
 
+BROKER = "METIS_AMQP_URL"
 Found = dict[str, dict[UUID, bool]]  # by service: the ids of its dead letters, and whether each is malformed
 
 
@@ -47,9 +50,19 @@ async def _map(state: State, services: Sequence[str]) -> Found:
 def list_all(state: State, service: str | None, *, limit: int) -> None:
     services = chosen_services(service)
     found = asyncio.run(collect(state, services, limit=limit))
-    if not found:
+    if found:
+        _print_table(found)
+    else:
         console.print("No dead letters.")
-        return
+    for name, letters in asyncio.run(_map(state, services)).items() if found else ():
+        shown = sum(1 for of, _ in found if of == name)
+        if shown < len(letters):
+            everything = f"metis deadletters list --service {name} --limit {len(letters)}"
+            console.print(f"[yellow]![/] {name}: the oldest {shown} of {len(letters)} are shown; all of them: {everything}")
+    _print_set_aside(services)
+
+
+def _print_table(found: Sequence[tuple[str, DeadLetter]]) -> None:
     table = Table(title="Dead letters", title_justify="left")
     for heading in ("Event", "Service", "Type", "Territory", "Tries", "Parked (UTC)", "Reason"):
         # An id must stay in one piece, to be copied.
@@ -65,12 +78,50 @@ def list_all(state: State, service: str | None, *, limit: int) -> None:
         )
         table.add_row(*facts, escape(letter.reason[:200]))
     console.print(table)
-    for name, letters in asyncio.run(_map(state, services)).items():
-        shown = sum(1 for of, _ in found if of == name)
-        if shown < len(letters):
-            everything = f"metis deadletters list --service {name} --limit {len(letters)}"
-            console.print(f"[yellow]![/] {name}: the oldest {shown} of {len(letters)} are shown; all of them: {everything}")
     console.print("[dim]metis deadletters show ID · replay ID… or --all · drop ID…[/]")
+
+
+def _print_set_aside(services: Sequence[str]) -> None:
+    """What the broker put aside, if there is a broker; it is no reason to say nothing of the rest that it is away."""
+    url = os.environ.get(BROKER)
+    if not url:
+        return
+    try:
+        from kernel.bus.setaside import count_set_aside
+
+        counts = asyncio.run(count_set_aside(url, services))
+    except Exception as error:
+        # Whatever the client raises is what is to be said.
+        console.print(f"[yellow]![/] What RabbitMQ has put aside cannot be seen: {escape(repr(error))}")
+        return
+    for name, count in counts.items():
+        if count:
+            console.print(
+                f"[yellow]![/] {name}: RabbitMQ has put {count} messages aside in {dead_queue_name(name)}, taken again and again"
+                f" and never answered. Once the cause is mended: metis deadletters recover --service {name}"
+            )
+
+
+def recover(service: str | None) -> None:
+    """Give what the broker put aside to the services' queues again."""
+    url = os.environ.get(BROKER)
+    if not url:
+        raise CliError(f"{BROKER} is not set.", cure="Only RabbitMQ puts messages aside; give its URL, as the services have it.")
+    from kernel.bus.setaside import recover_set_aside
+
+    recovered = 0
+    for name in chosen_services(service):
+        try:
+            count = asyncio.run(recover_set_aside(url, name))
+        except Exception as error:
+            raise CliError(
+                f"RabbitMQ does not do it: {error!r}", cure="Run `metis doctor`; repeating this is harmless."
+            ) from error
+        recovered += count
+        if count:
+            console.print(f"{name}: {count} messages given to its queue again")
+    if not recovered:
+        console.print("RabbitMQ has put nothing aside.")
 
 
 async def _find(state: State, services: Sequence[str], *, event_id: UUID) -> list[tuple[str, DeadLetter]]:

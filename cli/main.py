@@ -318,6 +318,19 @@ def deadletters_drop(
     drop(State(state), event_ids or [], everything=everything, service=service, confirm=confirm)
 
 
+@deadletters_app.command("recover")
+def deadletters_recover(service: ServiceOption = None) -> None:
+    """Give what RabbitMQ itself put aside to the service's queue again, once the cause is mended.
+
+    That is what was taken a hundred times and never answered, in the queues metis.<service>.dead. METIS_AMQP_URL says where.
+
+    [dim]Example:[/] metis deadletters recover --service credits
+    """
+    from cli.deadletters import recover
+
+    recover(service)
+
+
 @events_app.command("replay")
 def events_replay(
     service: Annotated[str, typer.Option("--service", help="Who is to hear them again.")],

@@ -1,20 +1,25 @@
 """`metis deadletters` and `metis events replay`, in the services' own databases."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import aio_pika
 import asyncpg
 import pytest
+from aio_pika.abc import AbstractQueue
 from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import app
+from kernel.bus.rabbitmq import MANY_EVENTS, queue_arguments
 from kernel.ids import new_id
 from tests.builders.notifications import make_envelope, make_event
 from tests.conftest import SERVICES
+from tests.support.broker import Broker
 
 Run = Callable[..., Awaitable[Result]]
 TYPE = "matching.mission_closed.v1"
@@ -219,3 +224,46 @@ class TestEventsReplay:
         assert result.exit_code == 1 and "lies in the future" in words(result)
         result = await run("events", "replay", "--service", "nobody", "--since", "2026-01-01")
         assert result.exit_code == 1 and "No service is called 'nobody'" in words(result)
+
+
+class TestRecover:
+    @pytest.fixture
+    async def put_aside(self, run: Run, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AbstractQueue]:
+        """The queue of a service, to which RabbitMQ does not deliver one message any more."""
+        monkeypatch.setenv("METIS_AMQP_URL", broker.url)
+        connection = await aio_pika.connect(broker.url)
+        async with connection:
+            channel = await connection.channel()
+            dead = await channel.declare_queue("metis.registry.dead", durable=True, arguments={"x-queue-type": "quorum"})
+            queue = await channel.declare_queue("metis.registry", durable=True, arguments=queue_arguments("registry"))
+            await channel.default_exchange.publish(
+                aio_pika.Message(b"{}\n{}", message_id="m", content_type=MANY_EVENTS), dead.name
+            )
+            yield queue
+            await queue.delete(if_unused=False, if_empty=False)
+            await dead.delete(if_unused=False, if_empty=False)
+
+    async def test_gives_back_what_list_and_doctor_name(self, run: Run, put_aside: AbstractQueue, tmp_path: Path) -> None:
+        said = words(await run("deadletters", "list"))
+        assert "No dead letters." in said and "1 messages aside in metis.registry.dead" in said
+        assert "metis deadletters recover --service registry" in said
+        assert "metis.registry.dead" in words(await run("doctor", "--state", str(tmp_path / "none")))
+        assert words(await run("deadletters", "recover")) == "registry: 1 messages given to its queue again"
+        [message] = [await anext(aiter(put_aside.iterator()))]
+        assert (message.body, message.message_id, message.content_type) == (b"{}\n{}", "m", MANY_EVENTS)
+        await message.ack()
+        assert words(await run("deadletters", "recover")) == "RabbitMQ has put nothing aside."
+        assert words(await run("deadletters", "list")) == "No dead letters."
+
+    async def test_a_broker_that_is_away_hides_no_other_dead_letter(
+        self, run: Run, credits: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("METIS_AMQP_URL", "amqp://guest:guest@127.0.0.1:1/")
+        id = await park(credits)
+        result = await run("deadletters", "list")
+        assert result.exit_code == 0 and str(id) in result.output and "cannot be seen" in words(result)
+        assert (await run("deadletters", "recover")).exit_code == 1
+
+    async def test_needs_a_broker(self, run: Run) -> None:
+        result = await run("deadletters", "recover")
+        assert result.exit_code == 1 and "METIS_AMQP_URL is not set" in words(result)
