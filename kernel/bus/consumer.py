@@ -350,4 +350,4 @@ def _only_losses(error: Exception) -> str:
     if isinstance(error, ExceptionGroup):
         found = [_only_losses(inner) for inner in error.exceptions]
         return "; ".join(found) if all(found) else ""
-    return repr(error) if isinstance(error, TransportLost | DatabaseLost) or is_lost(error) else ""
+    return repr(error) if isinstance(error, TransportLost) or is_lost(error) else ""
