@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,10 @@ from cli.databases import chosen_services, connect
 from cli.state import State
 from kernel.bus import deadletters
 from kernel.bus.deadletters import DeadLetter
+from kernel.bus.transport import dead_queue_name
+
+BROKER = "METIS_AMQP_URL"
+Found = dict[str, dict[UUID, bool]]  # by service: the ids of its dead letters, and whether each is malformed
 
 
 @asynccontextmanager
@@ -30,26 +35,43 @@ async def _each(state: State, services: Sequence[str]) -> AsyncIterator[list[tup
             await connection.close()
 
 
-async def collect(state: State, services: Sequence[str], *, limit: int = 200) -> list[tuple[str, DeadLetter]]:
-    """All dead letters, the oldest first."""
+async def collect(state: State, services: Sequence[str], *, limit: int) -> list[tuple[str, DeadLetter]]:
+    """Of each service so many dead letters at most, the oldest first."""
     async with _each(state, services) as opened:
         found = [(name, letter) for name, c in opened for letter in await deadletters.list_dead_letters(c, limit=limit)]
     return sorted(found, key=lambda pair: pair[1].parked_at)
 
 
-def list_all(state: State, service: str | None) -> None:
-    found = asyncio.run(collect(state, chosen_services(service)))
-    if not found:
+async def _map(state: State, services: Sequence[str]) -> Found:
+    async with _each(state, services) as opened:
+        return {name: await deadletters.map_dead_letters(connection) for name, connection in opened}
+
+
+def list_all(state: State, service: str | None, *, limit: int) -> None:
+    services = chosen_services(service)
+    found = asyncio.run(collect(state, services, limit=limit))
+    if found:
+        _print_table(found)
+    else:
         console.print("No dead letters.")
-        return
+    for name, letters in asyncio.run(_map(state, services)).items() if found else ():
+        shown = sum(1 for of, _ in found if of == name)
+        if shown < len(letters):
+            everything = f"metis deadletters list --service {name} --limit {len(letters)}"
+            console.print(f"[yellow]![/] {name}: the oldest {shown} of {len(letters)} are shown; all of them: {everything}")
+    _print_set_aside(services)
+
+
+def _print_table(found: Sequence[tuple[str, DeadLetter]]) -> None:
     table = Table(title="Dead letters", title_justify="left")
     for heading in ("Event", "Service", "Type", "Territory", "Tries", "Parked (UTC)", "Reason"):
-        table.add_column(heading, overflow="fold")
+        # An id must stay in one piece, to be copied.
+        table.add_column(heading, overflow="fold", no_wrap=heading == "Event")
     for name, letter in found:
         facts = (
             str(letter.event_id),
             name,
-            letter.type,
+            "malformed" if letter.is_malformed else letter.type,
             letter.territory,
             str(letter.attempts),
             f"{letter.parked_at:%Y-%m-%d %H:%M}",
@@ -57,6 +79,49 @@ def list_all(state: State, service: str | None) -> None:
         table.add_row(*facts, escape(letter.reason[:200]))
     console.print(table)
     console.print("[dim]metis deadletters show ID · replay ID… or --all · drop ID…[/]")
+
+
+def _print_set_aside(services: Sequence[str]) -> None:
+    """What the broker put aside, if there is a broker; it is no reason to say nothing of the rest that it is away."""
+    url = os.environ.get(BROKER)
+    if not url:
+        return
+    try:
+        from kernel.bus.setaside import count_set_aside
+
+        counts = asyncio.run(count_set_aside(url, services))
+    except Exception as error:
+        # Whatever the client raises is what is to be said.
+        console.print(f"[yellow]![/] What RabbitMQ has put aside cannot be seen: {escape(repr(error))}")
+        return
+    for name, count in counts.items():
+        if count:
+            console.print(
+                f"[yellow]![/] {name}: RabbitMQ has put {count} messages aside in {dead_queue_name(name)}, taken again and again"
+                f" and never answered. Once the cause is mended: metis deadletters recover --service {name}"
+            )
+
+
+def recover(service: str | None) -> None:
+    """Give what the broker put aside to the services' queues again."""
+    url = os.environ.get(BROKER)
+    if not url:
+        raise CliError(f"{BROKER} is not set.", cure="Only RabbitMQ puts messages aside; give its URL, as the services have it.")
+    from kernel.bus.setaside import recover_set_aside
+
+    recovered = 0
+    for name in chosen_services(service):
+        try:
+            count = asyncio.run(recover_set_aside(url, name))
+        except Exception as error:
+            raise CliError(
+                f"RabbitMQ does not do it: {error!r}", cure="Run `metis doctor`; repeating this is harmless."
+            ) from error
+        recovered += count
+        if count:
+            console.print(f"{name}: {count} messages given to its queue again")
+    if not recovered:
+        console.print("RabbitMQ has put nothing aside.")
 
 
 async def _find(state: State, services: Sequence[str], *, event_id: UUID) -> list[tuple[str, DeadLetter]]:
@@ -70,34 +135,69 @@ def show(state: State, event_id: UUID, *, service: str | None) -> None:
     if not found:
         raise _no_such([event_id])
     for name, letter in found:
-        console.print(f"[bold]{letter.type}[/] in [bold]{name}[/], subject {letter.subject}, {letter.attempts} tries")
+        what = "Bytes that are no event" if letter.is_malformed else letter.type
+        console.print(f"[bold]{escape(what)}[/] in [bold]{name}[/], subject {escape(letter.subject)}, {letter.attempts} tries")
         console.print(f"[red]{escape(letter.reason)}[/]")
         console.print(escape(letter.stack), style="dim")
         try:
             console.print(Syntax(json.dumps(json.loads(letter.body), indent=2, ensure_ascii=False), "json"))
         except ValueError:
-            console.print(repr(letter.body))
+            console.print(escape(repr(letter.body)))
 
 
-async def _act(state: State, services: Sequence[str], *, event_ids: Sequence[UUID], replay: bool) -> dict[str, int]:
-    do = deadletters.replay_dead_letters if replay else deadletters.drop_dead_letters
-    async with _each(state, services) as opened:
-        return {name: await do(connection, event_ids) for name, connection in opened}
-
-
-def act(state: State, event_ids: Sequence[UUID], *, everything: bool, service: str | None, replay: bool) -> None:
-    """Replay or drop the named ones, or all. Says how many in which service."""
+def replay(state: State, event_ids: Sequence[UUID], *, everything: bool, service: str | None) -> None:
+    """Give the named ones to their handlers again, or all. Those that no handler can take stay, and are named."""
     services = chosen_services(service)
+    found = asyncio.run(_map(state, services))
+    chosen = _choose(found, event_ids, everything=everything)
+    if not chosen:
+        console.print("No dead letters.")
+        return
+    asyncio.run(_act(state, services, deadletters.replay_dead_letters, event_ids=chosen, done="given to the handlers again"))
+    malformed = [id for id in chosen if any(letters.get(id) for letters in found.values())]
+    if malformed:
+        raise CliError(
+            f"Malformed, so that no handler can be given it: {', '.join(map(str, malformed))}.",
+            cure="See what it is with `metis deadletters show ID`; it can only be dropped.",
+        )
+
+
+def drop(
+    state: State, event_ids: Sequence[UUID], *, everything: bool, service: str | None, confirm: Callable[[str], bool]
+) -> None:
+    """Delete the named ones for good, or all, if `confirm` says yes to that."""
+    services = chosen_services(service)
+    found = asyncio.run(_map(state, services))
+    chosen = _choose(found, event_ids, everything=everything)
+    if not chosen:
+        console.print("No dead letters.")
+        return
     if everything:
-        event_ids = [letter.event_id for _, letter in asyncio.run(collect(state, services, limit=100_000))]
+        counts = ", ".join(f"{len(letters)} of {name}" for name, letters in found.items() if letters)
+        if not confirm(f"Drop {counts} for good? What they would have done will never happen."):
+            raise CliError("Nothing was dropped.", cure="`metis deadletters show ID` says what each is about.")
+    asyncio.run(_act(state, services, deadletters.drop_dead_letters, event_ids=chosen, done="dropped for good"))
+
+
+def _choose(found: Found, event_ids: Sequence[UUID], *, everything: bool) -> list[UUID]:
+    """Those to act on: each must be there."""
+    there = list(dict.fromkeys(id for letters in found.values() for id in letters))
+    if everything:
+        return there
     if not event_ids:
         raise CliError("No dead letter named.", cure="Give event ids (see `metis deadletters list`), or --all.")
-    counts = asyncio.run(_act(state, services, event_ids=event_ids, replay=replay))
-    if not any(counts.values()):
-        raise _no_such(event_ids)
-    for name, count in counts.items():
-        if count:
-            console.print(f"{name}: {count} {'given to the handlers again' if replay else 'dropped for good'}")
+    if missing := [id for id in event_ids if id not in set(there)]:
+        raise _no_such(missing)
+    return list(event_ids)
+
+
+async def _act(
+    state: State, services: Sequence[str], act: Callable[[Any, Sequence[UUID]], Any], *, event_ids: Sequence[UUID], done: str
+) -> None:
+    async with _each(state, services) as opened:
+        for name, connection in opened:
+            if count := await act(connection, event_ids):
+                console.print(f"{name}: {count} {done}")
 
 
 def _no_such(event_ids: Sequence[UUID]) -> CliError:

@@ -16,8 +16,10 @@ from rich.table import Table
 
 from cli import embedded_postgres
 from cli.console import CliError, console
+from cli.migrate import SERVICES
 from cli.stack import HOST, PORTS
 from cli.state import State
+from kernel.bus.transport import dead_queue_name
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 MARKS = {OK: "[green]✓[/]", NOTE: "[yellow]·[/]", FAULT: "[bold red]✗[/]"}
@@ -133,17 +135,20 @@ async def _broker() -> Finding:
     url = os.environ.get("METIS_AMQP_URL")
     if url is None:
         return Finding("Broker", OK, "none set: the embedded transport (PostgreSQL) carries the events")
-    import aio_pika
+    from kernel.bus.setaside import count_set_aside
 
     parts = urlsplit(url)
     try:
-        connection = await asyncio.wait_for(aio_pika.connect(url), 10)
-        await connection.close()
+        counts = await asyncio.wait_for(count_set_aside(url, SERVICES), 20)
     except Exception as error:
         # Whatever the client raises is the finding; a doctor does not fall ill.
         return Finding(
             "Broker", FAULT, f"{parts.hostname}:{parts.port or 5672}: {error!r}", "Check METIS_AMQP_URL and that RabbitMQ runs."
         )
+    if put_aside := {name: count for name, count in counts.items() if count}:
+        seen = ", ".join(f"{count} messages in {dead_queue_name(name)}" for name, count in put_aside.items())
+        cure = "Its log says what ended the service each time; mend that, then `metis deadletters recover`."
+        return Finding("Broker", FAULT, f"taken again and again, never answered: {seen}", cure)
     return Finding("Broker", OK, f"RabbitMQ at {parts.hostname}:{parts.port or 5672} answers")
 
 

@@ -1,6 +1,7 @@
 """`metis`: the command line. Every command imports what it needs when it runs, so that `--help` is instant."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -232,14 +233,18 @@ def keys() -> None:
 
 
 @deadletters_app.command("list")
-def deadletters_list(service: ServiceOption = None, state: StateOption = STATE) -> None:
+def deadletters_list(
+    service: ServiceOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Of each service so many at most.")] = 200,
+    state: StateOption = STATE,
+) -> None:
     """List them, the oldest first.
 
     [dim]Example:[/] metis deadletters list --service credits
     """
     from cli.deadletters import list_all
 
-    list_all(State(state), service)
+    list_all(State(state), service, limit=limit)
 
 
 @deadletters_app.command("show")
@@ -264,15 +269,16 @@ def deadletters_replay(
 
     [dim]Example:[/] metis deadletters replay --all --service credits
     """
-    from cli.deadletters import act
+    from cli.deadletters import replay
 
-    act(State(state), event_ids or [], everything=everything, service=service, replay=True)
+    replay(State(state), event_ids or [], everything=everything, service=service)
 
 
 @deadletters_app.command("drop")
 def deadletters_drop(
     event_ids: Annotated[list[UUID] | None, typer.Argument()] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, once confirmed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --all: do not ask.")] = False,
     service: ServiceOption = None,
     state: StateOption = STATE,
 ) -> None:
@@ -280,9 +286,23 @@ def deadletters_drop(
 
     [dim]Example:[/] metis deadletters drop 0193…
     """
-    from cli.deadletters import act
+    from cli.deadletters import drop
 
-    act(State(state), event_ids or [], everything=everything, service=service, replay=False)
+    confirm: Callable[[str], bool] = (lambda _: True) if yes else typer.confirm
+    drop(State(state), event_ids or [], everything=everything, service=service, confirm=confirm)
+
+
+@deadletters_app.command("recover")
+def deadletters_recover(service: ServiceOption = None) -> None:
+    """Give what RabbitMQ itself put aside to the service's queue again, once the cause is mended.
+
+    That is what was taken a hundred times and never answered, in the queues metis.<service>.dead. METIS_AMQP_URL says where.
+
+    [dim]Example:[/] metis deadletters recover --service credits
+    """
+    from cli.deadletters import recover
+
+    recover(service)
 
 
 @events_app.command("replay")

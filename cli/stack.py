@@ -75,7 +75,7 @@ def _keep_last_logs(state: State) -> None:
     for log in state.logs.glob("*.log"):
         log.replace(log.with_suffix(".log.1"))
     if state.spans.exists() and state.spans.stat().st_size > LARGEST_SPANS_BYTES:
-        state.spans.replace(state.spans.with_suffix(".jsonl.1"))
+        state.spans.replace(state.older_spans)
 
 
 async def _start(stack: Stack, *, durable: bool, say: Say) -> None:

@@ -45,6 +45,11 @@ class State:
         return self.path / "spans.jsonl"
 
     @property
+    def older_spans(self) -> Path:
+        """What was in `spans` until it grew too large."""
+        return self.path / "spans.jsonl.1"
+
+    @property
     def postgres(self) -> Path:
         return self.path / "postgres"
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -23,8 +24,13 @@ def sqlalchemy_url(url: str, *, driver: str = "asyncpg") -> str:
     return urlunsplit(parts._replace(scheme=f"postgresql+{driver}"))
 
 
+class DatabaseLost(Exception):
+    """The database is away; what was being done is undone and can be tried again."""
+
+
 # What a database says, or what is said of it, when it is away: no fault of the work at hand.
 _AWAY = (
+    DatabaseLost,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
@@ -44,10 +50,6 @@ _BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.S
 def is_territory(text: str) -> bool:
     """Whether a transaction can be opened for it: the INSEE code of a commune, or `*`."""
     return _TERRITORY.fullmatch(text) is not None
-
-
-class DatabaseLost(Exception):
-    """The database is away; what was being done is undone and can be tried again."""
 
 
 def is_lost(error: BaseException | None) -> bool:
@@ -125,7 +127,13 @@ class Database:
             if not session.driver.is_closed():
                 return session
             await _discard(session)
-        connection = await self._engine.connect()
+        try:
+            connection = await self._engine.connect()
+        except DBAPIError as error:
+            # "not currently accepting connections". Of a statement, the same SQLSTATE (55000) says that it is wrong.
+            if _was_caused_by(error, (asyncpg.ObjectNotInPrerequisiteStateError,)):
+                raise DatabaseLost(str(error.orig)) from error
+            raise
         raw = await connection.get_raw_connection()
         return _Session(connection, cast("asyncpg.Connection[Any]", raw.driver_connection))
 

@@ -48,6 +48,9 @@ PUBLISH_FAILURES = Counter(
 OUTBOX_DEPTH = Gauge("metis_outbox_depth", "Events waiting for the relay.", ["service"])
 OUTBOX_AGE = Gauge("metis_outbox_age_seconds", "Age of the oldest waiting event.", ["service"])
 RETRIES = Gauge("metis_retries_waiting", "Failed events waiting for their next try.", ["service"])
+BROKER_DEAD_LETTERS = Gauge(
+    "metis_broker_dead_letters", "Messages that RabbitMQ delivered too often and put aside; should stay 0.", ["service"]
+)
 DEAD_LETTERS = Gauge("metis_dead_letters", "Events parked after their last try.", ["service"])
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from cli.console import CliError, console
 from cli.demo import campaign, closing, missions, neighbours, papers
-from cli.demo.outcome import Outcome, read_outcome
+from cli.demo.outcome import Outcome, Tracks, read_outcome
 from cli.demo.quiet import wait_until_quiet
 from cli.demo.receivers import MailServer, Partner, serve_partner
 from cli.demo.report import print_report
@@ -36,6 +36,7 @@ class Place:
     url: str
     admin_secret: str
     watch: Callable[[], Awaitable[None]]  # raises when a process of ours dies
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,9 @@ async def _run(state: State, options: Options, story: Story, stopping: asyncio.E
         hooks_url = f"http://{options.seen_as or options.host}:{partner_port}"
         http = await cleanup.enter_async_context(make_client(place.url))
         playing = _play_and_report(state, memory, place, http, story, mail=mail, partner=partner, hooks_url=hooks_url)
-        outcome, services = await beside(playing, place.watch())
+        outcome = await beside(playing, place.watch())
         story.told = True
-        figures = outcome.figures(trace_services=services, seconds=story.seconds)
+        figures = outcome.figures(seconds=story.seconds)
         if not options.once and outcome.ok:
             _print_people(place, memory, state, outcome.towns[0].town)
             console.print("[bold green]Métis continue de servir.[/] Arrêt : Ctrl-C")
@@ -107,7 +108,7 @@ async def _place(state: State, options: Options, story: Story, *, smtp_port: int
         secret = os.environ.get("METIS_ADMIN_CLIENT_SECRET")
         if not secret:
             raise CliError("Le secret de l'instance manque.", cure="Donnez METIS_ADMIN_CLIENT_SECRET avec --url.")
-        yield Place(options.url.rstrip("/"), secret, _watch_nothing)
+        yield Place(options.url.rstrip("/"), secret, _watch_nothing, elsewhere=True)
         return
     environment = {
         "METIS_SMTP_HOST": options.host,
@@ -141,7 +142,7 @@ async def _play_and_report(
     mail: MailServer,
     partner: Partner,
     hooks_url: str,
-) -> tuple[Outcome, list[str]]:
+) -> Outcome:
     memory.part("dates").setdefault("shift_days", (date.today() - WRITTEN_ON).days)  # noqa: DTZ011  (the reader's own day)
     towns = [Town(insee, name, EXAMPLES / folder, http, place.url, memory, story.tell) for insee, name, folder in TOWNS]
     with console.status("La campagne se joue…"):
@@ -153,10 +154,22 @@ async def _play_and_report(
         await wait_until_quiet(state)
         story.tell("Métis", "tous les événements, courriels et webhooks sont arrivés")
         memory.save()
-        outcome = await read_outcome(towns, attempts, state=state, partner=partner, mail=mail)
-    traces = list(memory.part("traces").get(towns[0].insee, {}).values())
-    spans = Path(os.environ.get("METIS_SPANS_FILE", state.spans))  # of a platform elsewhere, if it shares its file
-    return outcome, print_report(console, outcome, traces=traces, spans=spans)
+        tracks = _tracks(state, list(memory.part("traces").get(towns[0].insee, {}).values()), elsewhere=place.elsewhere)
+        outcome = await read_outcome(towns, attempts, state=state, partner=partner, mail=mail, tracks=tracks)
+    print_report(console, outcome)
+    return outcome
+
+
+def _tracks(state: State, traces: list[str], *, elsewhere: bool) -> Tracks:
+    if elsewhere:
+        # Of a platform that shares its file with us, if it does.
+        return Tracks(traces, [Path(os.environ.get("METIS_SPANS_FILE", state.spans))])
+    # An earlier run's may have been put away, and in the end thrown away, with the file it was in (cli/stack.py).
+    return Tracks(
+        traces,
+        [state.spans, state.older_spans],
+        required="METIS_OTLP_ENDPOINT" not in os.environ and not state.older_spans.exists(),
+    )
 
 
 async def play(town: Town, partner: Partner, *, admin_secret: str, hooks_url: str) -> None:

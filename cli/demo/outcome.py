@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cli.databases import connect, each_territory
@@ -13,8 +15,22 @@ from cli.demo.receivers import MailServer, Partner
 from cli.demo.town import Town
 from cli.migrate import SERVICES
 from cli.state import State
+from cli.traces import Span, read_spans, services_of
 
 Row = dict[str, Any]
+# What the validation of a mission goes through, up to the partner's webhook.
+TRACED = ("gateway", "matching", "credits", "notifications")
+TO_THE_PARTNER = "POST webhook"
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Where the traces of validated missions are looked for: their ids, the files of spans (the newest first), and whether
+    they must be there. Elsewhere (`--url`) and with a collector (OTLP) they need not."""
+
+    traces: Sequence[str] = ()
+    files: Sequence[Path] = ()
+    required: bool = False
 
 
 @dataclass
@@ -46,13 +62,25 @@ class Outcome:
     dead_letters: int
     verified: int  # deliveries whose signature the partner verified
     mails_received: int
+    traces: list[list[Span]] = field(default_factory=list)  # one for each validated mission of the first town
+    trace_required: bool = False
     checks: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         return all(held for _, held in self.checks)
 
-    def figures(self, *, trace_services: list[str], seconds: float) -> dict[str, Any]:
+    @property
+    def trace(self) -> list[Span]:
+        """The one to show: of those that went through the most processes to the most people, the quickest (its bars can
+        be seen). Nothing when none is kept here."""
+        if not self.traces:
+            return []
+        widest = max((len(services_of(found)), len(found)) for found in self.traces)
+        best = [found for found in self.traces if (len(services_of(found)), len(found)) >= (widest[0], widest[1] - 2)]
+        return min(best, key=lambda found: max(span.end_ns for span in found) - min(span.start_ns for span in found))
+
+    def figures(self, *, seconds: float) -> dict[str, Any]:
         """The last line of `--once`."""
         return {
             "ok": self.ok,
@@ -62,19 +90,30 @@ class Outcome:
             "books_sum_minutes": sum(town.books["sum_minutes"] for town in self.towns),
             "webhooks_delivered": self.verified,
             "emails": sum(1 for town in self.towns for email in town.emails if email["state"] == "sent"),
-            "trace_services": trace_services,
+            "trace_services": services_of(self.trace),
             "seconds": round(seconds, 1),
         }
 
 
 async def read_outcome(
-    towns: list[Town], attempts: list[Attempt], *, state: State, partner: Partner, mail: MailServer
+    towns: list[Town], attempts: list[Attempt], *, state: State, partner: Partner, mail: MailServer, tracks: Tracks
 ) -> Outcome:
     read = await asyncio.gather(*(read_town(town) for town in towns))
     events, dead_letters = await _count_events(state)
     outcome = Outcome(list(read), attempts, events, dead_letters, len(partner.verified), mail.received)
+    outcome.traces = read_traces(tracks)
+    outcome.trace_required = tracks.required
     outcome.checks = check(outcome, partner)
     return outcome
+
+
+def read_traces(tracks: Tracks) -> list[list[Span]]:
+    """The spans of each trace of which there are any."""
+    found: dict[str, list[Span]] = {}
+    for file in tracks.files:
+        for span in read_spans(file, traces=set(tracks.traces)) if file.exists() else []:
+            found.setdefault(span.trace, []).append(span)
+    return list(found.values())
 
 
 async def read_town(town: Town) -> TownOutcome:
@@ -130,7 +169,7 @@ def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
     deliveries = [delivery for town in outcome.towns for delivery in town.deliveries]
     delivered = [delivery for delivery in deliveries if delivery["state"] == "delivered"]
     sent = sum(1 for email in emails if email["state"] == "sent")
-    return [
+    checks = [
         ("les livres s'équilibrent à zéro, par les soldes et par les écritures", all(map(_balanced, outcome.towns))),
         ("chaque relevé concorde avec les dotations et les missions", all(map(_statements_agree, outcome.towns))),
         ("convention, valorisation et reçu disent ce que la mission a servi", all(town.papers.agree() for town in outcome.towns)),
@@ -151,6 +190,13 @@ def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
         (f"{len(outcome.attempts)} tentatives d'un territoire à l'autre, toutes refusées", bool(outcome.attempts)),
         ("aucun événement en échec", outcome.dead_letters == 0),
     ]
+    if outcome.trace_required:
+        checks.append((f"une mission suivie de bout en bout : {', '.join(TRACED)}, puis le partenaire", _traced(outcome.trace)))
+    return checks
+
+
+def _traced(trace: list[Span]) -> bool:
+    return set(TRACED) <= set(services_of(trace)) and any(span.name.startswith(TO_THE_PARTNER) for span in trace)
 
 
 def _tell(count: int, words: str, messages: list[Row]) -> str:

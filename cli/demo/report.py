@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from cli.demo.outcome import Outcome, TownOutcome
-from cli.traces import draw, read_spans, services_of
+from cli.traces import draw
 
 STATES = {
     "draft": "brouillon", "qualified": "qualifié", "open": "ouvert", "covered": "couvert", "fulfilled": "satisfait",
@@ -39,16 +38,14 @@ def euros(cents: int) -> str:
     return f"{cents / 100:,.0f} €".replace(",", " ")
 
 
-def print_report(console: Console, outcome: Outcome, *, traces: Sequence[str], spans: Path) -> list[str]:
-    """The whole report. Returns the processes that the shown trace went through."""
+def print_report(console: Console, outcome: Outcome) -> None:
     for town in outcome.towns:
         _print_town(console, town, detailed=town is outcome.towns[0])
     _print_books(console, outcome)
     _print_messages(console, outcome)
     _print_attempts(console, outcome)
-    services = _print_trace(console, traces, spans)
+    _print_trace(console, outcome)
     _print_checks(console, outcome)
-    return services
 
 
 def _print_town(console: Console, outcome: TownOutcome, *, detailed: bool) -> None:
@@ -247,22 +244,19 @@ def _print_attempts(console: Console, outcome: Outcome) -> None:
     console.print(table)
 
 
-def _print_trace(console: Console, traces: Sequence[str], spans: Path) -> list[str]:
-    """The waterfall of the validation that went through the most processes."""
+def _print_trace(console: Console, outcome: Outcome) -> None:
+    """The waterfall of one validation, and how to draw the others."""
     console.rule("[bold]Une mission, de la validation au webhook")
-    by_trace: dict[str, list[Any]] = {}
-    for span in read_spans(spans, traces=set(traces)) if spans.exists() else []:
-        by_trace.setdefault(span.trace, []).append(span)
-    if not by_trace:
-        console.print("[dim]Pas de traces locales : elles sont chez le collecteur OTLP.[/]")
-        return []
-    # Of those that went through the most processes to the most people, the quickest: its bars can be seen.
-    widest = max((len(services_of(found)), len(found)) for found in by_trace.values())
-    best = [found for found in by_trace.values() if (len(services_of(found)), len(found)) >= (widest[0], widest[1] - 2)]
-    chosen = min(best, key=lambda found: max(span.end_ns for span in found) - min(span.start_ns for span in found))
-    console.print(draw(chosen, width=console.width, limit=40))
-    console.print(f"[dim]Les autres : metis trace ID, par exemple metis trace {traces[0][:12]}[/]")
-    return services_of(chosen)
+    if not outcome.trace:
+        missing = (
+            "Aucune trace n'est arrivée."
+            if outcome.trace_required
+            else "Pas de traces locales : elles sont chez le collecteur OTLP."
+        )
+        console.print(f"[dim]{missing}[/]")
+        return
+    console.print(draw(outcome.trace, width=console.width, limit=40))
+    console.print(f"[dim]Les autres : metis trace ID, par exemple metis trace {outcome.traces[0][0].trace[:12]}[/]")
 
 
 def _print_checks(console: Console, outcome: Outcome) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.console import CliError
-from cli.importer.reading import OWN_COLUMNS, Line, Reject, Sheet, read_sheet
+from cli.importer.reading import OWN_COLUMNS, REJECTS, Line, Reject, Sheet, read_sheet
 from cli.importer.values import BadCell, Reader
 
 # What a reference names, and thus in which list of the platform it is looked up.
@@ -71,7 +71,7 @@ def read_folder(path: Path, layouts: Sequence[Layout]) -> Folder:
     """Read and check a folder of files, or a single file. Raises CliError when there is nothing to import."""
     if not path.exists():
         raise CliError(f"{path} n'existe pas.", cure="Donnez le dossier qui contient acteurs.csv, besoins.csv, …")
-    candidates = [path] if path.is_file() else sorted(p for p in path.glob("*.csv") if not p.name.endswith(".rejects.csv"))
+    candidates = [path] if path.is_file() else sorted(p for p in path.glob("*.csv") if not p.name.endswith(REJECTS))
     by_stem = {candidate.name.partition(".")[0]: candidate for candidate in candidates}
     files = [check(layout, read_sheet(by_stem[layout.stem])) for layout in layouts if layout.stem in by_stem]
     if not files:

@@ -28,7 +28,7 @@ def run(path: Path, *, url: str, client_id: str, client_secret: str, shift_days:
         return sum(len(result.rejects) for result in results)
     results = _send(folder, url=url, client_id=client_id, client_secret=client_secret)
     written = [write_rejects(file.sheet, result.rejects) for file, result in zip(folder.files, results, strict=True)]
-    print_results(console, results, written=[path for path in written if path], dry_run=False)
+    print_results(console, results, written=written, dry_run=False)
     return sum(len(result.rejects) for result in results)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from cli.console import CliError
 
 # Columns that our own rejects files add; a corrected rejects file can be imported as it is.
 OWN_COLUMNS = frozenset({"raison", "ligne", "colonne"})
+REJECTS = ".rejects.csv"
 
 
 @dataclass(frozen=True)
@@ -119,17 +121,59 @@ def _misshapen(file: str, number: int, cells: list[str], *, expected: int, separ
     return Reject(file, number, "", separator.join(cells), problem, cure, tuple(cells))
 
 
+@dataclass(frozen=True)
+class Written:
+    """What became of the rejected rows. `kept`: an earlier rejects file that somebody has been correcting; it stays."""
+
+    path: Path | None
+    kept: Path | None = None
+
+
 def rejects_path(path: Path) -> Path:
     """`acteurs.csv` → `acteurs.rejects.csv`; a rejects file keeps its name."""
-    return path.with_name(path.name.partition(".")[0] + ".rejects.csv")
+    return path if path.name.endswith(REJECTS) else path.with_name(path.name.partition(".")[0] + REJECTS)
 
 
-def write_rejects(sheet: Sheet, rejects: list[Reject]) -> Path | None:
-    """The rejected rows beside their file, each with line, column and reason; removes an old one when all went in."""
-    target = rejects_path(sheet.path)
+def write_rejects(sheet: Sheet, rejects: list[Reject]) -> Written:
+    """The rejected rows beside their file, each with line, column and reason; removes an old one when all went in.
+
+    One that somebody has been correcting, and that is not itself what was imported, is neither overwritten nor removed: the
+    rows then go to `acteurs.2.rejects.csv`, which a folder's import passes over like the first.
+    """
+    target = first = rejects_path(sheet.path)
+    number = 1
+    while target != sheet.path and target.exists() and _was_corrected(target, sheet):
+        number += 1
+        target = first.with_name(first.name.removesuffix(REJECTS) + f".{number}{REJECTS}")
+    kept = first if target != first else None
     if not rejects:
-        target.unlink(missing_ok=True)
-        return None
+        if kept is None:
+            target.unlink(missing_ok=True)
+        return Written(None, kept)
+    _write(target, sheet, rejects)
+    return Written(target, kept)
+
+
+def _was_corrected(path: Path, sheet: Sheet) -> bool:
+    """Whether a rejects file says anything that the file it came from does not: then it is somebody's work."""
+    try:
+        earlier = read_sheet(path)
+    except CliError:
+        return True  # in the middle of being edited
+    own = {tuple(cell for _, cell in _own_cells(sheet.header, line.raw)) for line in sheet.lines}
+    own |= {tuple(cell for _, cell in _own_cells(sheet.header, reject.cells)) for reject in sheet.rejects}
+    return bool(earlier.rejects) or any(
+        tuple(cell for _, cell in _own_cells(earlier.header, line.raw)) not in own for line in earlier.lines
+    )
+
+
+def _own_cells(header: Sequence[str], cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The columns that the file itself has, with this row's cells as they stand; missing ones are empty."""
+    padded = [*cells, *[""] * len(header)]
+    return [(column, padded[index].strip()) for index, column in enumerate(header) if column not in OWN_COLUMNS]
+
+
+def _write(target: Path, sheet: Sheet, rejects: list[Reject]) -> None:
     raw = {line.number: line.raw for line in sheet.lines}
     kept = [index for index, column in enumerate(sheet.header) if column not in OWN_COLUMNS]
     draft = target.with_name(target.name + ".new")
@@ -141,4 +185,3 @@ def write_rejects(sheet: Sheet, rejects: list[Reject]) -> Path | None:
             padded = [*raw.get(reject.line, reject.cells), *[""] * len(sheet.header)]
             writer.writerow([*(padded[index] for index in kept), reject.line, reject.column, reject.reason])
     draft.replace(target)
-    return target

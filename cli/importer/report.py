@@ -1,7 +1,6 @@
 """What an import did, in tables."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,7 +8,7 @@ from rich.table import Table
 
 from cli.importer.checking import Folder
 from cli.importer.layouts import SUBSIDIES
-from cli.importer.reading import Reject
+from cli.importer.reading import Reject, Written
 from cli.importer.sending import FileResult
 
 REJECTS_SHOWN = 40
@@ -51,7 +50,7 @@ def _euros(cents: int) -> str:
     return f"{sign}{whole:,}".replace(",", " ") + f",{rest:02d} €"
 
 
-def print_results(console: Console, results: Sequence[FileResult], *, written: Sequence[Path], dry_run: bool) -> None:
+def print_results(console: Console, results: Sequence[FileResult], *, written: Sequence[Written], dry_run: bool) -> None:
     table = Table(title="Contrôle des fichiers (rien n'a été envoyé)" if dry_run else "Import", title_justify="left")
     table.add_column("Fichier")
     headings = ["Lignes", "Correctes", "Rejetées"] if dry_run else ["Lignes", "Créées", "Modifiées", "Inchangées", "Rejetées"]
@@ -64,8 +63,14 @@ def print_results(console: Console, results: Sequence[FileResult], *, written: S
     console.print(table)
     by_line = [sorted(result.rejects, key=lambda reject: reject.line) for result in results]
     _print_rejects(console, [reject for rejects in by_line for reject in rejects])
-    for path in written:
-        console.print(f"Lignes rejetées : [bold]{path}[/] (corrigez-les là, puis importez ce fichier)")
+    for file in written:
+        if file.kept:
+            console.print(
+                f"[yellow]![/] {file.kept} contient d'autres valeurs que le fichier importé (des corrections en cours ?) :"
+                " il reste tel quel. Importez-le, ou supprimez-le."
+            )
+        if file.path:
+            console.print(f"Lignes rejetées : [bold]{file.path}[/] (corrigez-les là, puis importez ce fichier)")
 
 
 def _print_rejects(console: Console, rejects: Sequence[Reject]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from cli.api import ApiError, Session
 from cli.importer.checking import ACTOR, CAMPAIGN, CONTRIBUTOR, MEMBER, Checked, Column, Folder, Row
 from cli.importer.reading import Reject
+from cli.importer.refusals import explain
 
 PARALLEL = 8
 # Services hear of each other's news through events, a moment later: what is not known yet is asked again.
@@ -139,11 +140,9 @@ def _unknown_reference(file: Checked, row: Row, column: Column) -> Reject:
 
 
 def _refused(file: Checked, row: Row, error: ApiError) -> Reject:
-    """The platform's refusal, at the column whose field it points to."""
-    pointer, detail = next(((item["pointer"], item["detail"]) for item in error.fields), ("", error.reason))
-    column = file.layout.column_of(pointer)
-    value = row.line[column] if column else ""
-    return Reject(file.sheet.name, row.line.number, column, value, f"refusé par la plateforme ({error.code})", detail)
+    said = explain(file.layout, error)
+    value = row.line[said.column] if said.column else ""
+    return Reject(file.sheet.name, row.line.number, said.column, value, said.problem, said.cure)
 
 
 def total(results: Sequence[FileResult], outcome: str) -> int:

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from kernel import clock
 from kernel.auth import Caller
+from kernel.bus.deadletters import MALFORMED
 from kernel.bus.transport import EVERYTHING, Delivery, Subscription, Transport, TransportLost, queue_name
 from kernel.database import Database, DatabaseLost, is_lost, is_territory
 from kernel.events.envelope import Envelope, Event, MalformedEvent
@@ -276,7 +277,13 @@ class Consumer:
         log.error("bytes that are no event: %s", error)
         # The same bytes again are the same dead letter.
         envelope = Envelope(
-            id=uuid5(NAMESPACE_OID, body.hex()), source="?", type="?", time=clock.utc_now(), subject="?", territory="*", data={}
+            id=uuid5(NAMESPACE_OID, body.hex()),
+            source="?",
+            type=MALFORMED,
+            time=clock.utc_now(),
+            subject="?",
+            territory="*",
+            data={},
         )
         async with open_work(self._database, Caller.system("*")) as work:
             await self._bury(work, envelope, body, reason=f"malformed: {error}", stack="", attempts=1)
@@ -343,4 +350,4 @@ def _only_losses(error: Exception) -> str:
     if isinstance(error, ExceptionGroup):
         found = [_only_losses(inner) for inner in error.exceptions]
         return "; ".join(found) if all(found) else ""
-    return repr(error) if isinstance(error, TransportLost | DatabaseLost) or is_lost(error) else ""
+    return repr(error) if isinstance(error, TransportLost) or is_lost(error) else ""

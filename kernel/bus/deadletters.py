@@ -8,6 +8,8 @@ from uuid import UUID
 
 import asyncpg
 
+MALFORMED = "?"  # the type of what is no event: no handler can be given it
+
 
 @dataclass(frozen=True)
 class DeadLetter:
@@ -22,6 +24,10 @@ class DeadLetter:
     stack: str
     parked_at: datetime
     body: bytes
+
+    @property
+    def is_malformed(self) -> bool:
+        return self.type == MALFORMED
 
 
 _COLUMNS = "event_id, type, subject, territory, attempts, reason, stack, parked_at, body"
@@ -38,12 +44,19 @@ async def find_dead_letter(connection: "asyncpg.Connection[Any]", event_id: UUID
     return DeadLetter(**dict(row)) if row else None
 
 
+async def map_dead_letters(connection: "asyncpg.Connection[Any]") -> dict[UUID, bool]:
+    """The ids of all of them, and whether each is malformed."""
+    rows = await connection.fetch("SELECT event_id, type FROM dead_letter ORDER BY parked_at, event_id")
+    return {row["event_id"]: row["type"] == MALFORMED for row in rows}
+
+
 async def replay_dead_letters(connection: "asyncpg.Connection[Any]", event_ids: Sequence[UUID]) -> int:
-    """Give them to the service's handlers again, with all their tries; returns how many there were."""
+    """Give them to the service's handlers again, with all their tries; returns how many there were. Malformed ones stay."""
     async with connection.transaction():
         rows = await connection.fetch(
-            "DELETE FROM dead_letter WHERE event_id = ANY($1::uuid[]) AND type <> '?' RETURNING event_id, subject, body",
+            "DELETE FROM dead_letter WHERE event_id = ANY($1::uuid[]) AND type <> $2 RETURNING event_id, subject, body",
             event_ids,
+            MALFORMED,
         )
         await connection.executemany(
             "INSERT INTO retry (event_id, subject, body, attempts, due_at, reason)"

@@ -45,6 +45,8 @@ UPDATE message m SET taken = true FROM oldest o WHERE m.sequence = o.sequence RE
 
 
 class PostgresTransport:
+    set_aside = None  # what is taken and never answered is the consumer's to park
+
     def __init__(self, url: str, *, command_timeout_seconds: float = COMMAND_TIMEOUT_SECONDS) -> None:
         self._url = url
         self._command_timeout_seconds = command_timeout_seconds

@@ -23,7 +23,7 @@ from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 from pamqp import commands as spec
 
-from kernel.bus.transport import EXCHANGE, Delivery, Outgoing, TransportLost, queue_name
+from kernel.bus.transport import EXCHANGE, Delivery, Outgoing, TransportLost, dead_queue_name, queue_name
 
 log = logging.getLogger("metis.bus.rabbitmq")
 
@@ -47,7 +47,7 @@ def queue_arguments(service: str) -> dict[str, Any]:
         # before the consumer can note it. RabbitMQ 4 would otherwise choose 20 and drop.
         "x-delivery-limit": 100,
         "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": f"{queue_name(service)}.dead",
+        "x-dead-letter-routing-key": dead_queue_name(service),
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }
@@ -66,6 +66,7 @@ class RabbitTransport:
         self._connection: AbstractConnection | None = None
         self._channel: Channel | None = None
         self._connecting = asyncio.Lock()
+        self.set_aside: int | None = None
 
     @property
     def system(self) -> str:
@@ -142,13 +143,14 @@ class RabbitTransport:
             channel = await connection.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=PREFETCH)
             exchange = await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
-            await channel.declare_queue(f"{queue_name(service)}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+            dead = await channel.declare_queue(dead_queue_name(service), durable=True, arguments={"x-queue-type": "quorum"})
+            self.set_aside = dead.declaration_result.message_count
             queue = await channel.declare_queue(queue_name(service), durable=True, arguments=queue_arguments(service))
             for pattern in patterns:
                 await queue.bind(exchange, pattern)
             subscription = RabbitSubscription(cast(Channel, await channel.get_underlay_channel()))
             await subscription.consume(queue.name)
-            watch = asyncio.create_task(self._watch(connection, queue.name, subscription))
+            watch = asyncio.create_task(self._watch(connection, service, subscription))
             try:
                 yield subscription
             finally:
@@ -160,16 +162,18 @@ class RabbitTransport:
             if connection is not None:
                 await _close_quietly(connection)
 
-    @staticmethod
-    async def _watch(connection: AbstractConnection, queue: str, subscription: "RabbitSubscription") -> None:
-        """End the subscription when its queue is gone or has no consumer: the broker's notice can be missed."""
+    async def _watch(self, connection: AbstractConnection, service: str, subscription: "RabbitSubscription") -> None:
+        """End the subscription when its queue is gone or has no consumer: the broker's notice can be missed. And count what
+        the broker has put aside."""
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS), connection.channel() as channel:
-                    declared = await channel.declare_queue(queue, passive=True)
+                    declared = await channel.declare_queue(queue_name(service), passive=True)
                     if not declared.declaration_result.consumer_count:
                         subscription.lose("the queue has no consumer")
+                    dead = await channel.declare_queue(dead_queue_name(service), passive=True)
+                    self.set_aside = dead.declaration_result.message_count
             except LOST as error:
                 _reraise_own_cancellation(error)
                 subscription.lose(repr(error))

@@ -11,7 +11,7 @@ from kernel.bus.relay import Relay
 from kernel.bus.transport import Transport
 from kernel.database import Database
 from kernel.settings import ServiceSettings
-from kernel.telemetry import DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, RETRIES
+from kernel.telemetry import BROKER_DEAD_LETTERS, DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, RETRIES
 
 log = logging.getLogger("metis.bus")
 
@@ -53,6 +53,8 @@ class Bus:
                 state = await self._measure()
         except Exception as error:
             return {"status": "failing", "database": f"no answer: {type(error).__name__}"}
+        if (set_aside := self._transport.set_aside) is not None:
+            state["broker_dead_letters"] = set_aside
         return {"status": "ok", "database": "ok", "consuming": self.consumer.connected, **state}
 
     async def _measure(self) -> dict[str, Any]:
@@ -74,6 +76,7 @@ class Bus:
                 OUTBOX_AGE.labels(self._service).set(state["outbox_age_seconds"])
                 RETRIES.labels(self._service).set(state["retries"])
                 DEAD_LETTERS.labels(self._service).set(state["dead_letters"])
+                BROKER_DEAD_LETTERS.labels(self._service).set(self._transport.set_aside or 0)
                 await self._forget_old_ids()
             except Exception as error:
                 log.warning("cannot measure the bus: %r", error)

@@ -18,6 +18,11 @@ def queue_name(service: str) -> str:
     return f"metis.{service}"
 
 
+def dead_queue_name(service: str) -> str:
+    """Where RabbitMQ puts what it has delivered too often; it should stay empty (docs/adr/0002)."""
+    return f"{queue_name(service)}.dead"
+
+
 class TransportLost(Exception):
     """The broker went away, stalled, or cancelled the consumer: subscribe again. Nothing unacknowledged is lost."""
 
@@ -57,6 +62,12 @@ class Transport(Protocol):
     @property
     def system(self) -> str:
         """The `messaging.system` of spans: rabbitmq or postgresql."""
+        ...
+
+    @property
+    def set_aside(self) -> int | None:
+        """How many messages the broker itself has put aside for the subscribed service, as last seen: what was taken again
+        and again and never answered. None where a broker does no such thing, or nobody has looked yet."""
         ...
 
     async def publish(self, messages: Sequence[Outgoing]) -> dict[UUID, str]:

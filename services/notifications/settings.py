@@ -28,7 +28,7 @@ class Settings(ServiceSettings):
     )
     webhook_retry_delays_seconds: list[float] = Field(
         [5, 30, 120, 600, 3600, 10800, 21600, 43200],
-        description="Pause before each further try of a webhook delivery; then the webhook is switched off.",
+        description="Pause before each further try of a webhook delivery; then it has failed (docs/adr/0009).",
     )
     webhook_timeout_seconds: float = Field(10, gt=0, le=60, description="Time a partner has for its whole answer.")
     webhook_parallel: int = Field(64, ge=1, description="Deliveries under way at most.")

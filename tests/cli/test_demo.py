@@ -4,13 +4,14 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from email import message_from_string
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 from aiosmtplib import send
 from hypothesis import given
@@ -18,11 +19,12 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from cli.demo import fates
-from cli.demo.outcome import Outcome, TownOutcome, check
+from cli.demo.outcome import TRACED, Outcome, TownOutcome, Tracks, check, read_traces
 from cli.demo.papers import Papers
 from cli.demo.receivers import MailServer, Partner, serve_partner
 from cli.demo.report import hours
 from cli.http import make_client
+from cli.traces import Span
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -157,9 +159,9 @@ class TestCheck:
         outcome = make_outcome()
         assert failed(outcome, partner) == []
         outcome.checks = check(outcome, partner)
-        assert outcome.figures(trace_services=["gateway"], seconds=1.23) == {
+        assert outcome.figures(seconds=1.23) == {
             "ok": True, "grants": 1, "missions_closed": 1, "events": 9, "books_sum_minutes": 0, "webhooks_delivered": 1, "emails": 1,
-            "trace_services": ["gateway"], "seconds": 1.2,
+            "trace_services": [], "seconds": 1.2,
         }  # fmt: skip
 
     @pytest.mark.parametrize(
@@ -189,6 +191,49 @@ class TestCheck:
         partner.verified["e"] = "92071"
         (words,) = failed(make_outcome(**changes), partner)
         assert said in words
+
+
+def make_trace(*services: str, webhook: bool = True, trace: str = "a" * 32) -> list[Span]:
+    names = dict.fromkeys(services, "process") | ({services[-1]: "POST webhook x.v1"} if webhook else {})
+    return [
+        Span(trace, f"{number:016}", None, service, name, "server", number, number + 10, None)
+        for number, (service, name) in enumerate(names.items())
+    ]
+
+
+class TestCheckTrace:
+    @pytest.mark.parametrize(
+        "traces",
+        [
+            [],
+            [make_trace("gateway", "matching")],
+            [make_trace("gateway", "matching", "credits", "notifications", webhook=False)],
+        ],
+    )
+    def test_a_mission_that_cannot_be_followed_to_the_partner_fails_the_demo(
+        self, partner: Partner, traces: list[list[Span]]
+    ) -> None:
+        partner.verified["e"] = "92071"
+        outcome = make_outcome()
+        outcome.traces = traces
+        assert failed(outcome, partner) == []  # elsewhere, or with a collector
+        outcome.trace_required = True
+        (words,) = failed(outcome, partner)
+        assert "suivie de bout en bout" in words
+
+    def test_one_that_can_is_shown_and_its_processes_named(self, partner: Partner) -> None:
+        partner.verified["e"] = "92071"
+        outcome = make_outcome()
+        outcome.traces = [make_trace("gateway", "matching"), make_trace(*TRACED, trace="b" * 32)]
+        outcome.trace_required = True
+        assert failed(outcome, partner) == []
+        assert outcome.figures(seconds=1)["trace_services"] == list(TRACED)
+
+    def test_is_read_from_the_files_that_are_there(self, tmp_path: Path) -> None:
+        (tmp_path / "older").write_bytes(b"".join(orjson.dumps(asdict(span)) + b"\n" for span in make_trace("gateway")))
+        files = [tmp_path / "none", tmp_path / "older"]
+        assert read_traces(Tracks(["a" * 32, "b" * 32], files)) == [make_trace("gateway")]
+        assert read_traces(Tracks(["b" * 32], files)) == []
 
 
 class TestHours:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.console import CliError
-from cli.importer.reading import Reject, read_sheet, rejects_path, write_rejects
+from cli.importer.reading import Reject, Written, read_sheet, rejects_path, write_rejects
 
 
 def make_file(folder: Path, content: bytes | str, *, name: str = "acteurs.csv") -> Path:
@@ -55,7 +55,8 @@ class TestWriteRejects:
     def test_gives_back_the_row_with_line_column_and_reason(self, tmp_path: Path) -> None:
         sheet = read_sheet(make_file(tmp_path, "ref;nom\na;b\nc;d;e\n"))
         rejects = [*sheet.rejects, Reject("acteurs.csv", 2, "nom", "b", "trop court", "écrivez plus")]
-        target = write_rejects(sheet, rejects)
+        target = write_rejects(sheet, rejects).path
+        assert target is not None
         assert target == tmp_path / "acteurs.rejects.csv"
         assert target.read_text("utf-8-sig").splitlines() == [
             "ref;nom;ligne;colonne;raison",
@@ -65,24 +66,52 @@ class TestWriteRejects:
 
     def test_keeps_the_cells_of_a_row_of_another_shape_as_they_were(self, tmp_path: Path) -> None:
         sheet = read_sheet(make_file(tmp_path, 'ref,nom,site\na,"deux\nlignes, et ""une"" virgule"\n'))
-        target = write_rejects(sheet, list(sheet.rejects))
+        target = write_rejects(sheet, list(sheet.rejects)).path
         assert target is not None
         (line,) = read_sheet(target).lines
         assert (line["ref"], line["nom"], line["site"]) == ("a", 'deux\nlignes, et "une" virgule', "")
 
     def test_can_be_corrected_and_read_again(self, tmp_path: Path) -> None:
         sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b\n"))
-        first = write_rejects(sheet, [Reject("acteurs.csv", 2, "nom", "b", "x", "y")])
+        first = write_rejects(sheet, [Reject("acteurs.csv", 2, "nom", "b", "x", "y")]).path
         assert first is not None
         again = read_sheet(first)
         assert again.lines[0]["nom"] == "b"
         assert rejects_path(first) == first
-        second = write_rejects(again, [Reject(first.name, 2, "nom", "b", "z", "")])
+        second = write_rejects(again, [Reject(first.name, 2, "nom", "b", "z", "")]).path
         assert second is not None
         assert second.read_text("utf-8-sig").splitlines() == ["ref,nom,ligne,colonne,raison", "a,b,2,nom,nom : z"]
 
     def test_removes_an_old_one_when_all_went_in(self, tmp_path: Path) -> None:
         sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b\n"))
         write_rejects(sheet, [Reject("acteurs.csv", 2, "nom", "b", "x", "y")])
-        assert write_rejects(sheet, []) is None
+        assert write_rejects(sheet, []) == Written(None)
         assert list(tmp_path.iterdir()) == [sheet.path]
+
+    def test_keeps_the_file_that_somebody_is_correcting_and_takes_another_name(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b\nc,d\n"))
+        reject = Reject("acteurs.csv", 2, "nom", "b", "x", "y")
+        first = write_rejects(sheet, [reject]).path
+        assert first is not None
+        assert write_rejects(sheet, [reject]) == Written(first)  # nobody has touched it
+        first.write_text(corrected := first.read_text("utf-8-sig").replace("a,b,", "a,mieux,"))
+        second = tmp_path / "acteurs.2.rejects.csv"
+        for _ in range(2):
+            assert write_rejects(sheet, [reject]) == Written(second, kept=first)
+        assert first.read_text() == corrected
+        assert write_rejects(sheet, []) == Written(None, kept=first)
+        assert first.exists()
+
+    def test_keeps_one_that_cannot_be_read_just_now(self, tmp_path: Path) -> None:
+        sheet = read_sheet(make_file(tmp_path, "ref,nom\na,b\n"))
+        (first := tmp_path / "acteurs.rejects.csv").write_bytes(b"ref,nom\na,\xe9\n")  # not UTF-8
+        assert write_rejects(sheet, []) == Written(None, kept=first)
+
+    def test_is_overwritten_by_what_is_left_of_it_when_it_was_imported_itself(self, tmp_path: Path) -> None:
+        path = tmp_path / "acteurs.2.rejects.csv"
+        path.write_text("ref,nom,ligne,colonne,raison\na,mieux,2,nom,x\nc,d,3,nom,x\n")
+        sheet = read_sheet(path)
+        assert write_rejects(sheet, [Reject(path.name, 3, "nom", "d", "z", "")]) == Written(path)
+        assert [line["ref"] for line in read_sheet(path).lines] == ["c"]
+        assert write_rejects(read_sheet(path), []) == Written(None)
+        assert not path.exists()

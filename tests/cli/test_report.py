@@ -7,7 +7,8 @@ from rich.console import Console
 
 from cli.importer.checking import read_folder
 from cli.importer.layouts import make_layouts
-from cli.importer.report import print_subsidies
+from cli.importer.reading import Written
+from cli.importer.report import print_results, print_subsidies
 
 
 def say_of(folder: Path, subsidies: str) -> str:
@@ -30,3 +31,12 @@ class TestPrintSubsidies:
 
     def test_counts_no_rejected_row(self, tmp_path: Path) -> None:
         assert "1 associations, 10,00 € avant" in say_of(tmp_path, "a;un;10;5\na;deux;-10;5\na;un;7;5\n")
+
+
+class TestPrintResults:
+    def test_says_which_rejects_file_stays_and_where_the_rows_went(self, tmp_path: Path) -> None:
+        out = io.StringIO()
+        first, second = tmp_path / "acteurs.rejects.csv", tmp_path / "acteurs.2.rejects.csv"
+        print_results(Console(file=out, width=300), [], written=[Written(second, kept=first), Written(None)], dry_run=False)
+        said = " ".join(out.getvalue().split())
+        assert f"{first} contient d'autres valeurs" in said and f"Lignes rejetées : {second}" in said

@@ -32,7 +32,7 @@ class TestAlerts:
     def test_speak_of_metrics_that_exist(self) -> None:
         used = {name for rule in rules() for name in OF_OURS.findall(rule["expr"])}
         assert used <= exported_metrics()
-        assert {"metis_outbox_age_seconds", "metis_dead_letters", "metis_ledger_minutes"} <= used
+        assert {"metis_outbox_age_seconds", "metis_dead_letters", "metis_broker_dead_letters", "metis_ledger_minutes"} <= used
         assert {"metis_ledger_audit_differences", "metis_ledger_audited_at_seconds"} <= used
         assert "metis_ledger_sealing_failures_total" in used
 

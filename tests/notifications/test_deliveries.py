@@ -234,6 +234,24 @@ class TestFailure:
         assert found.state == "disabled" and "HTTP 500" in (found.disabled_reason or "")
         assert len(await published(town)) == 1
 
+    async def test_one_event_that_is_always_refused_costs_that_event_alone(
+        self, town: Town, partner: Partner, deliver: Deliver
+    ) -> None:
+        poison = new_id()
+
+        async def refuse_one(request: web.Request) -> web.StreamResponse:
+            return web.Response(status=400 if request.headers["webhook-id"] == str(poison) else 204)
+
+        partner.answers["/hooks"] = refuse_one
+        hook = await subscribe(town, partner.url())
+        await town.tell(make_event(TYPE), id=poison)
+        for after_seconds in (0, 10, 60):
+            await town.tell(make_event(TYPE))
+            await deliver(after_seconds=after_seconds)
+        assert Counter(one.state for one in await deliveries(town, hook)) == {"failed": 1, "delivered": 3}
+        assert (await read_again(town, hook)).state == "active"
+        assert await published(town) == []
+
     async def test_a_day_without_success_switches_off(self, town: Town, partner: Partner, deliver: Deliver) -> None:
         partner.answers["/hooks"] = 500
         hook = await subscribe(town, partner.url(), failing_since=utc_now() - timedelta(hours=25))

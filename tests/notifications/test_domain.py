@@ -1,7 +1,9 @@
 """What notifications decides, without anything around it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given
@@ -27,11 +29,13 @@ from services.notifications.domain.errands import decide_next_try, is_exhausted
 from services.notifications.domain.messages import is_address
 from services.notifications.domain.people import Category, Preference, decide_preferences
 from services.notifications.domain.webhooks import (
+    Delivery,
     DeliveryState,
     Try,
     check_url,
     decide_disabling,
     decide_state,
+    first_tried_at,
     make_secret,
     sign,
 )
@@ -282,18 +286,41 @@ class TestDecideState:
 
 class TestDecideDisabling:
     def test_at_once_when_gone(self) -> None:
-        assert "410" in (decide_disabling(make_webhook(), _try(410), DeliveryState.FAILED) or "")
+        assert "410" in (decide_disabling(make_webhook(), _try(410), DeliveryState.FAILED, others_arrive=True) or "")
 
-    def test_when_all_tries_of_a_delivery_are_spent(self) -> None:
-        assert "HTTP 500" in (decide_disabling(make_webhook(), _try(500), DeliveryState.FAILED) or "")
+    def test_when_all_tries_of_a_delivery_are_spent_and_nothing_else_arrives(self) -> None:
+        assert "HTTP 500" in (decide_disabling(make_webhook(), _try(500), DeliveryState.FAILED, others_arrive=False) or "")
+
+    def test_not_for_one_event_that_is_refused_while_others_arrive(self) -> None:
+        assert decide_disabling(make_webhook(), _try(400), DeliveryState.FAILED, others_arrive=True) is None
 
     def test_after_a_day_without_success(self) -> None:
         failing = make_webhook(failing_since=NOW - timedelta(hours=24))
-        assert decide_disabling(failing, _try(500), DeliveryState.WAITING)
+        assert decide_disabling(failing, _try(500), DeliveryState.WAITING, others_arrive=False)
 
     def test_not_before(self) -> None:
         failing = make_webhook(failing_since=NOW - timedelta(hours=23))
-        assert decide_disabling(failing, _try(500), DeliveryState.WAITING) is None
+        assert decide_disabling(failing, _try(500), DeliveryState.WAITING, others_arrive=False) is None
+
+
+class TestFirstTriedAt:
+    def test_is_that_of_this_sending_and_not_of_one_before_a_redelivery(self) -> None:
+        earlier = [replace(_try(500), tried_at=NOW - timedelta(hours=hours)).as_json() for hours in (99, 98, 3, 2)]
+        delivery = make_delivery(tries=tuple(earlier))
+        assert first_tried_at(delivery, tries=3, attempt=_try(500)) == NOW - timedelta(hours=3)
+        assert first_tried_at(delivery, tries=1, attempt=_try(500)) == NOW
+
+    def test_of_tries_that_ended_their_process_is_the_delivery_itself(self) -> None:
+        delivery = make_delivery(tries=(), created_at=NOW - timedelta(hours=5))
+        assert first_tried_at(delivery, tries=4, attempt=_try(None)) == NOW - timedelta(hours=5)
+
+
+def make_delivery(**changes: Any) -> Delivery:
+    facts: dict[str, Any] = {
+        "id": uuid4(), "webhook_id": uuid4(), "event_id": uuid4(), "event_type": "x.v1", "state": DeliveryState.WAITING, "tries": (),
+        "traceparent": None, "created_at": NOW, "delivered_at": None,
+    }  # fmt: skip
+    return Delivery(**facts | changes)
 
 
 def _try(status: int | None) -> Try:

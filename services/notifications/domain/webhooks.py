@@ -175,13 +175,28 @@ def decide_state(attempt: Try, *, next_try_at: datetime | None) -> DeliveryState
     return DeliveryState.WAITING if next_try_at is not None and not attempt.is_gone else DeliveryState.FAILED
 
 
-def decide_disabling(webhook: Webhook, attempt: Try, state: DeliveryState) -> str | None:
-    """The reason (French, for people) to switch the webhook off after a failed try, or None to keep it on."""
+def first_tried_at(delivery: Delivery, *, tries: int, attempt: Try) -> datetime:
+    """When the `tries` tries began of which `attempt` is the last. Tries before those are of an earlier sending, which a
+    redelivery took up again; of one that ended its process nothing is written."""
+    earlier = delivery.tries[-(tries - 1) :] if tries > 1 else ()
+    if earlier:
+        return datetime.fromisoformat(earlier[0]["tried_at"])
+    return attempt.tried_at if tries <= 1 else delivery.created_at
+
+
+def decide_disabling(webhook: Webhook, attempt: Try, state: DeliveryState, *, others_arrive: bool) -> str | None:
+    """The reason (French, for people) to switch the webhook off after a failed try, or None to keep it on.
+
+    `others_arrive`: something was delivered to it since this delivery's first try. A partner that refuses one event only
+    keeps all the others; that one stays failed in its deliveries.
+    """
     if attempt.is_gone:
         return "Le partenaire a répondu « 410 Gone » : il ne veut plus rien recevoir."
     last = f"Dernière réponse : {attempt.error or 'aucune'}."
+    if others_arrive:
+        return None
     if state is DeliveryState.FAILED:
-        return f"Un envoi a échoué à chacune de ses tentatives. {last}"
+        return f"Un envoi a échoué à chacune de ses tentatives, et aucun autre n’a réussi depuis la première. {last}"
     if webhook.failing_since is not None and attempt.tried_at - webhook.failing_since >= LASTING_FAILURE:
         return f"Aucun envoi n’a réussi depuis 24 heures. {last}"
     return None

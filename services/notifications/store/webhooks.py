@@ -106,6 +106,12 @@ def list_deliveries(webhook_id: UUID, *, state: DeliveryState | None) -> Select[
     return query.where(delivery.c.state == state) if state is not None else query
 
 
+async def has_delivered_since(work: Work, webhook_id: UUID, instant: datetime) -> bool:
+    """Whether anything arrived there since then."""
+    arrived = select(delivery.c.id).where(delivery.c.webhook_id == webhook_id, delivery.c.delivered_at >= instant)
+    return await _one(work, arrived.limit(1)) is not None
+
+
 async def get_delivery(work: Work, id: UUID) -> Delivery:
     row = await _one(work, select(delivery).where(delivery.c.id == id))
     if row is None:

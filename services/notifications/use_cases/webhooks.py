@@ -24,6 +24,7 @@ from services.notifications.domain.webhooks import (
     check_url,
     decide_disabling,
     decide_state,
+    first_tried_at,
     make_secret,
 )
 from services.notifications.store import errands, events
@@ -150,13 +151,16 @@ async def record_try(
         if parcel.webhook.failing_since is not None:
             await store.save_failing_since(work, parcel.webhook.id, None)
     else:
-        await _record_failure(work, parcel.webhook, attempt, state)
+        await _record_failure(work, parcel, errand, attempt, state)
     return state
 
 
-async def _record_failure(work: Work, webhook: Webhook, attempt: Try, state: DeliveryState) -> None:
+async def _record_failure(work: Work, parcel: Parcel, errand: Errand, attempt: Try, state: DeliveryState) -> None:
+    webhook = parcel.webhook
     await store.save_failing_since(work, webhook.id, attempt.tried_at)
-    if reason := decide_disabling(webhook, attempt, state):
+    since = first_tried_at(parcel.delivery, tries=errand.tries, attempt=attempt)
+    others_arrive = state is DeliveryState.FAILED and await store.has_delivered_since(work, webhook.id, since)
+    if reason := decide_disabling(webhook, attempt, state, others_arrive=others_arrive):
         await _disable(work, webhook.id, reason)
 
 

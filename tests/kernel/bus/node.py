@@ -113,6 +113,7 @@ class DyingTransport:
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
         self.system = inner.system
+        self.set_aside = inner.set_aside
         self.subscribe = inner.subscribe
         self.close = inner.close
 
