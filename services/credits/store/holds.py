@@ -1,4 +1,4 @@
-"""Reading holds of missions, and the refusals that were given instead."""
+"""Reading holds of missions."""
 
 from datetime import date
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from kernel.work import Work
 from services.credits.domain.holds import Hold
 from services.credits.store.missions import hold_of
-from services.credits.tables import actor, campaign, hold, mission, refusal
+from services.credits.tables import actor, campaign, hold, mission
 
 
 async def find_hold(work: Work, mission_id: UUID) -> Hold | None:
@@ -36,14 +36,4 @@ def select_holds(campaign_id: UUID) -> Select[Any]:
         .outerjoin(mission, mission.c.id == hold.c.mission_id)
         .outerjoin(actor, actor.c.id == hold.c.association_id)
         .where(hold.c.campaign_id == campaign_id)
-    )
-
-
-def select_refusals(campaign_id: UUID) -> Select[Any]:
-    return (
-        select(refusal, mission.c.title, actor.c.name.label("association_name"))
-        .select_from(refusal)
-        .outerjoin(mission, mission.c.id == refusal.c.mission_id)
-        .outerjoin(actor, actor.c.id == refusal.c.association_id)
-        .where(refusal.c.campaign_id == campaign_id)
     )

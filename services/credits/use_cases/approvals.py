@@ -36,11 +36,13 @@ from services.credits.domain.errors import (
 )
 from services.credits.domain.grants import decide_grants, digest_computation
 from services.credits.domain.ledger import TransferKind
+from services.credits.domain.refusals import Attempt, Concerned, RefusalSubject
 from services.credits.store import approvals as store
 from services.credits.store import campaigns, grants, ledger
 from services.credits.use_cases.expiries import carry_credit_in, list_left
 from services.credits.use_cases.grants import sign_grants
 from services.credits.use_cases.pledges import require_contributor, require_worth, withdraw_pledge
+from services.credits.use_cases.refusals import keep_if_refused
 from services.credits.use_cases.reversals import INSTEAD, reverse_transfer
 
 # What a mission reserved, or what was served (and delivered) of it, is undone as one: by which transfers it is weighed.
@@ -93,8 +95,8 @@ async def require_lowering_alone(work: Work, campaign_id: UUID, ref: str, *, min
 
 async def propose_operation(work: Work, operation: Operation, *, reason: str) -> ApprovalRequest:
     """Ask for a second person. Asking the same again while it waits gives the request that is there."""
-    person = require_person(work.caller.member_id)
     weight = await weigh(work, operation)
+    person = require_person(work.caller.member_id)
     await _require_possible(work, operation)
     digest = digest_operation(operation, campaign_id=weight.campaign_id, basis=weight.basis)
     await store.lock_subject(work, operation.kind, operation.subject_id)
@@ -141,8 +143,11 @@ async def decide_request(work: Work, request_id: UUID, *, outcome: DecisionOutco
     """Approve or decline what another proposed. An approval does it in this transaction, checked against the ledger anew:
     what the ledger refuses by now is refused, and the request stays open, for a fuller pool may cure it.
     """
-    person = require_person(work.caller.member_id)
     request = await store.get_request(work, request_id)
+    if outcome is DecisionOutcome.APPROVED:
+        subject = RefusalSubject(request.operation.kind)
+        keep_if_refused(work, Attempt(subject, request.campaign_id, request.minutes))
+    person = require_person(work.caller.member_id)
     request.require_decider(person)
     await _add_decision(work, request, Decision(outcome, reason, person, work.now))
     if outcome is DecisionOutcome.APPROVED:
@@ -212,6 +217,14 @@ async def require_allowance(work: Work, campaign: Campaign, *, minutes: int) -> 
 
 
 async def weigh(work: Work, operation: Operation) -> Weight:
+    """As the ledger has it now. Whatever a rule says against it from here on is kept."""
+    weight = await _weigh(work, operation)
+    subject = RefusalSubject(operation.kind)
+    keep_if_refused(work, Attempt(subject, weight.campaign_id, weight.minutes, weight.concerned))
+    return weight
+
+
+async def _weigh(work: Work, operation: Operation) -> Weight:
     match operation:
         case SigningOfGrants():
             return await _weigh_grants(work, operation)
@@ -243,13 +256,14 @@ async def _weigh_reversal(work: Work, operation: ReversalOfTransfer) -> Weight:
     minutes = operation.minutes or sum(one.reversible_minutes for one in together)
     already_minutes = sum(one.reversed_minutes for one in together)
     basis = {"kind": found.kind, "from": str(found.source), "to": str(found.target), "minutes": found.minutes}
-    return Weight(found.campaign_id, minutes, already_minutes + minutes, basis)
+    return Weight(found.campaign_id, minutes, already_minutes + minutes, basis, Concerned.by(found))
 
 
 async def _weigh_withdrawal(work: Work, operation: WithdrawalForContributor) -> Weight:
     pledge = await campaigns.get_pledge(work, operation.pledge_id)
     basis = {"contributor_id": str(pledge.contributor_id), "ref": pledge.ref}
-    return Weight(pledge.campaign_id, operation.minutes, operation.minutes, basis)
+    concerned = Concerned(contributor_id=pledge.contributor_id)
+    return Weight(pledge.campaign_id, operation.minutes, operation.minutes, basis, concerned)
 
 
 async def _weigh_carry_in(work: Work, operation: CarryInOfCredit) -> Weight:

@@ -18,8 +18,10 @@ from services.credits.domain.grants import (
 )
 from services.credits.domain.ledger import AccountKind, TransferKind, make_leg
 from services.credits.domain.lots import Lot, end_of_day
+from services.credits.domain.refusals import Attempt, RefusalSubject
 from services.credits.store import campaigns, ledger, lots, registry
 from services.credits.store import grants as store
+from services.credits.use_cases.refusals import keep_if_refused
 
 
 async def propose_grants(work: Work, campaign_id: UUID) -> UUID:
@@ -63,6 +65,8 @@ async def require_computation(work: Work, campaign_id: UUID, proposal_id: UUID, 
     """The proposal is this campaign's and, where the officer quotes a digest, the computation that they read."""
     campaign = await campaigns.get_campaign(work, campaign_id)
     computed = await store.get_computation(work, campaign_id, proposal_id, campaign=campaign)
+    asked_minutes = sum(line.computed_minutes for line in computed.lines)
+    keep_if_refused(work, Attempt(RefusalSubject.GRANTS, campaign_id, asked_minutes))
     if digest is not None and digest != digest_computation(computed, campaign_id=campaign_id, proposal_id=proposal_id):
         raise ComputationOfAnother("The digest is not this proposal's: read the proposal again, then sign what you read.")
 

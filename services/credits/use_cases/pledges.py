@@ -10,11 +10,13 @@ from kernel.work import Work
 from services.credits.domain.campaigns import Outcome, Pledge, Promise
 from services.credits.domain.errors import Forbidden, MetisError, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_leg
+from services.credits.domain.refusals import Attempt, Concerned, RefusalSubject
 from services.credits.domain.wording import hours_text
 from services.credits.store import campaigns as store
 from services.credits.store import ledger, missions
 from services.credits.use_cases.campaigns import require_fit
 from services.credits.use_cases.combiner import Alone
+from services.credits.use_cases.refusals import keep_if_refused
 
 
 def may_contribute(caller: Caller, contributor_id: UUID) -> bool:
@@ -37,6 +39,8 @@ async def pledge_hours(
     imported twice.
     """
     require_contributor(work.caller, contributor_id)
+    concerned = Concerned(contributor_id=contributor_id)
+    keep_if_refused(work, Attempt(RefusalSubject.PLEDGE, campaign_id, minutes, concerned))
     campaign = await store.use_campaign(work, campaign_id)
     if (same := await store.find_same_pledge(work, campaign_id, ref, contributor_id, minutes=minutes, note=note)) is not None:
         return same, Outcome.UNCHANGED
@@ -55,6 +59,7 @@ async def pledge_hours(
         await require_fit(work, contributor_id, part="a contributor")
         await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
     elif minutes < pledge.minutes:
+        _keep_withdrawal_if_refused(work, pledge, minutes=pledge.minutes - minutes)
         await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {hours_text(minutes)}")
     return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
 
@@ -99,6 +104,7 @@ async def _pledge_alone(work: Work, promise: Promise) -> Promised:
 async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str) -> Pledge:
     found = await store.get_pledge(work, pledge_id)
     require_contributor(work.caller, found.contributor_id)
+    _keep_withdrawal_if_refused(work, found, minutes=minutes)
     campaign = await store.use_campaign(work, found.campaign_id)
     campaign.require_not_closed()
     pledge = await store.lock_pledge(work, pledge_id)
@@ -106,6 +112,11 @@ async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: 
     pledge = await store.save_next_version(work, pledge, stated_minutes=pledge.stated_minutes, note=pledge.note)
     await _take_back(work, pledge, minutes=minutes, reason=reason)
     return await store.get_pledge(work, pledge_id)
+
+
+def _keep_withdrawal_if_refused(work: Work, pledge: Pledge, *, minutes: int) -> None:
+    concerned = Concerned(contributor_id=pledge.contributor_id)
+    keep_if_refused(work, Attempt(RefusalSubject.WITHDRAWAL, pledge.campaign_id, minutes, concerned))
 
 
 async def _add_minutes(work: Work, pledge: Pledge, *, minutes: int) -> None:
@@ -160,7 +171,9 @@ def require_worth(pledge: Pledge, *, minutes: int) -> None:
     """Refuse to take more out of a pledge than it is worth, though the contributor's other pledges would cover it."""
     if minutes > pledge.minutes:
         raise PledgeTooSmall(
-            f"The pledge is worth {pledge.minutes} minutes; take back that many at most.", minutes=pledge.minutes
+            f"The pledge is worth {pledge.minutes} minutes; take back that many at most.",
+            minutes=pledge.minutes,
+            missing_minutes=minutes - pledge.minutes,
         )
 
 
