@@ -43,8 +43,8 @@ from services.credits.use_cases.approvals import (
     check_safeguards,
     check_withdrawal,
     propose_operation,
-    require_lowering_alone,
 )
+from services.credits.use_cases.pledges import pledge_hours
 from tests.builders.approvals import (
     APPROVED,
     WHY,
@@ -216,22 +216,60 @@ class TestCheckWithdrawal:
             assert await check_withdrawal(work, pledge["id"], minutes=61, reason=WHY) is not None
 
     async def test_a_file_that_lowers_a_pledge_is_told_to_ask(self, guarded: Scene) -> None:
-        await guarded.pledge(600, ref="p1")
+        contributor = await guarded.pledge(600, ref="p1")
         with pytest.raises(ApprovalNeeded, match="/withdrawals"):
-            async with guarded.work() as work:
-                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=500, note="")
-        async with guarded.work() as work:
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=540, note="")
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=6000, note="")
-            await require_lowering_alone(work, guarded.campaign_id, "new", minutes=1, note="")
+            await guarded.pledge(500, ref="p1", contributor_id=contributor)
+        await guarded.pledge(540, ref="p1", contributor_id=contributor)
+        await guarded.pledge(6000, ref="p1", contributor_id=contributor)
+        await guarded.pledge(1, ref="new")
+        assert await guarded.balance(AccountKind.POOL) == 6001
+
+    async def test_contributors_lower_their_own(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(600, ref="p1")
+        await lower_own(guarded, contributor, 100)
+        assert await guarded.balance(AccountKind.POOL) == 100
 
     async def test_what_was_last_said_lowers_a_pledge_that_is_worth_more_by_now(self, guarded: Scene) -> None:
-        """The contributor took hours back in its file, the town undid that: the same figure with another note takes them anew."""
+        """The contributor took hours back, the town undid that: the same figure with another note takes them anew."""
         contributor = await guarded.pledge(600, ref="p1")
-        await guarded.pledge(300, ref="p1", contributor_id=contributor)
+        await lower_own(guarded, contributor, 300)
         (withdrawn,) = await guarded.fetch("SELECT id FROM transfer WHERE kind = 'withdraw'")
         await decide(guarded, await ask(guarded, ReversalOfTransfer(withdrawn["id"])), guarded.make_officer())
-        async with guarded.work() as work:
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=300, note="")  # changes nothing
-            with pytest.raises(ApprovalNeeded):
-                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=300, note="Selon l'entreprise")
+        await guarded.pledge(300, ref="p1", contributor_id=contributor)  # changes nothing
+        with pytest.raises(ApprovalNeeded):
+            async with guarded.work() as work:
+                await pledge_hours(
+                    work, guarded.campaign_id, ref="p1", contributor_id=contributor, minutes=300, note="Selon l'entreprise"
+                )
+
+    async def test_a_raise_meanwhile_makes_no_lowering_pass(self, guarded: Scene) -> None:
+        """What the file's own figure takes back is judged on the pledge as it is when it is locked."""
+        contributor = await guarded.pledge(600, ref="p1")
+        me = Caller(guarded.territory, "c", None, contributor, frozenset({Role.VOLUNTEER}))
+        file = None
+        async with guarded.work(me) as raising:
+            await pledge_hours(raising, guarded.campaign_id, ref="p1", contributor_id=contributor, minutes=6000, note="")
+            file = asyncio.create_task(guarded.pledge(590, ref="p1", contributor_id=contributor))
+            await until_one_waits(guarded)
+        with pytest.raises(ApprovalNeeded) as refused:
+            await file
+        assert refused.value.members["minutes"] == 5410
+        assert await guarded.balance(AccountKind.POOL) == 6000
+
+
+async def lower_own(scene: Scene, contributor: UUID, minutes: int) -> None:
+    citizen = Caller(scene.territory, "c", None, contributor, frozenset({Role.VOLUNTEER}))
+    async with scene.work(citizen) as work:
+        await pledge_hours(work, scene.campaign_id, ref="p1", contributor_id=contributor, minutes=minutes, note="")
+
+
+async def until_one_waits(scene: Scene) -> None:
+    """Until somebody waits for a lock of this database."""
+    for _ in range(2000):
+        (row,) = await scene.fetch(
+            "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted AND pid IN"
+            " (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+        )
+        if row["waiting"]:
+            return
+    raise AssertionError("nobody waits")

@@ -15,6 +15,7 @@ from kernel.work import Work
 from services.credits.auditing.runs import run_audit
 from services.credits.domain.approvals import ReversalOfTransfer, SigningOfGrants, WithdrawalForContributor
 from services.credits.domain.errors import (
+    ApprovalNeeded,
     BadInput,
     CampaignOver,
     ComputationOfAnother,
@@ -199,6 +200,12 @@ class TestSafeguards:
         program = Caller(guarded.territory, "mairie", None, None, frozenset({Role.OFFICER}))
         await refused(guarded, PersonNeeded, lambda work: propose_operation(work, operation, reason=WHY), caller=program)
         assert await kept(guarded) == [("withdrawal", "person-needed", 120, 0, None, contributor)]
+
+    async def test_a_pledge_lowered_past_the_threshold(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(600, ref="p1")
+        with pytest.raises(ApprovalNeeded):
+            await guarded.pledge(500, ref="p1", contributor_id=contributor)
+        assert await kept(guarded) == [("withdrawal", "approval-needed", 100, 0, None, contributor)]
 
     async def test_an_approval_of_ones_own(self, guarded: Scene) -> None:
         contributor = await guarded.pledge(600)

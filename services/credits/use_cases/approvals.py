@@ -1,9 +1,8 @@
 """Four eyes and daily limits: what an officer does by hand is weighed first, and above the threshold waits for another."""
 
-from datetime import datetime, time
 from uuid import UUID
 
-from kernel.clock import LOCAL_ZONE, local_date
+from kernel.clock import local_date
 from kernel.events.credits import ApprovalDecided, ApprovalRequested
 from kernel.ids import new_id
 from kernel.work import Work
@@ -21,14 +20,11 @@ from services.credits.domain.approvals import (
     digest_operation,
     needs_second_person,
     require_person,
-    require_within_limit,
 )
-from services.credits.domain.campaigns import Campaign
 from services.credits.domain.errors import (
     AlreadyDecided,
     AlreadyReversed,
     AlreadySigned,
-    ApprovalNeeded,
     ApprovalPending,
     NotReversible,
     RequestAltered,
@@ -44,6 +40,7 @@ from services.credits.use_cases.grants import sign_grants
 from services.credits.use_cases.pledges import require_contributor, require_worth, withdraw_pledge
 from services.credits.use_cases.refusals import keep_if_refused
 from services.credits.use_cases.reversals import INSTEAD, reverse_transfer
+from services.credits.use_cases.safeguards import require_allowance
 
 # What a mission reserved, or what was served (and delivered) of it, is undone as one: by which transfers it is weighed.
 UNDONE_TOGETHER = {
@@ -74,23 +71,6 @@ async def check_withdrawal(work: Work, pledge_id: UUID, *, minutes: int, reason:
     if not work.caller.is_town:
         return None
     return await check_safeguards(work, WithdrawalForContributor(pledge_id, minutes), reason=reason)
-
-
-async def require_lowering_alone(work: Work, campaign_id: UUID, ref: str, *, minutes: int, note: str) -> None:
-    """A pledge written anew with fewer hours takes some back, too. A file cannot wait: it is told what to do instead."""
-    pledge = await campaigns.find_pledge(work, campaign_id, ref) if work.caller.is_town else None
-    if pledge is None or minutes >= pledge.minutes or (minutes, note) == (pledge.stated_minutes, pledge.note):
-        return
-    weight = await weigh(work, WithdrawalForContributor(pledge.id, pledge.minutes - minutes))
-    campaign = await campaigns.get_campaign(work, campaign_id)
-    if needs_second_person(campaign.facts.safeguards, weight.judged_minutes):
-        raise ApprovalNeeded(
-            f"This would take back {weight.minutes} minutes, more than one person may alone in this campaign: ask for it at"
-            f" POST /pledges/{pledge.id}/withdrawals, and another officer decides.",
-            minutes=weight.minutes,
-            four_eyes_above_minutes=campaign.facts.safeguards.four_eyes_above_minutes,
-        )
-    await require_allowance(work, campaign, minutes=weight.minutes)
 
 
 async def propose_operation(work: Work, operation: Operation, *, reason: str) -> ApprovalRequest:
@@ -203,17 +183,6 @@ async def _run(work: Work, request: ApprovalRequest) -> None:
             await withdraw_pledge(work, pledge_id, minutes=minutes, reason=request.reason)
         case CarryInOfCredit(campaign_id, from_campaign_id):
             await carry_credit_in(work, campaign_id, from_campaign_id=from_campaign_id)
-
-
-async def require_allowance(work: Work, campaign: Campaign, *, minutes: int) -> None:
-    """Refuse what would carry the caller past the day's limit; holds their lock until the transaction ends."""
-    limit_minutes = campaign.facts.safeguards.daily_limit_minutes
-    if limit_minutes is None:
-        return
-    await store.lock_person(work)
-    midnight = datetime.combine(local_date(work.now), time.min, LOCAL_ZONE)
-    moved_minutes = await store.sum_moved_minutes(work, campaign.id, since=midnight)
-    require_within_limit(limit_minutes, moved_minutes=moved_minutes, minutes=minutes)
 
 
 async def weigh(work: Work, operation: Operation) -> Weight:

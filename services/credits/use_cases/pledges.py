@@ -17,6 +17,7 @@ from services.credits.store import ledger, missions
 from services.credits.use_cases.campaigns import require_fit
 from services.credits.use_cases.combiner import Alone
 from services.credits.use_cases.refusals import keep_if_refused
+from services.credits.use_cases.safeguards import require_lowering_alone
 
 
 def may_contribute(caller: Caller, contributor_id: UUID) -> bool:
@@ -60,6 +61,7 @@ async def pledge_hours(
         await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
     elif minutes < pledge.minutes:
         _keep_withdrawal_if_refused(work, pledge, minutes=pledge.minutes - minutes)
+        await require_lowering_alone(work, campaign, pledge, minutes=pledge.minutes - minutes)
         await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {hours_text(minutes)}")
     return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
 
