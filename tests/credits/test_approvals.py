@@ -44,13 +44,15 @@ from services.credits.use_cases.approvals import (
     check_withdrawal,
     propose_operation,
 )
-from services.credits.use_cases.pledges import pledge_hours
+from services.credits.use_cases.grants import propose_grants, sign_grants
+from services.credits.use_cases.pledges import pledge_hours, withdraw_pledge
 from tests.builders.approvals import (
     APPROVED,
     WHY,
     ask,
     compute,
     decide,
+    grant_some,
     make_request,
 )
 from tests.builders.credits import IN_SPRING, Scene
@@ -190,6 +192,70 @@ class TestCheckSafeguards:
         async with guarded.work() as work:
             assert await check_safeguards(work, ReversalOfTransfer(pledge["id"], 60), reason=WHY) is None
             assert await check_safeguards(work, ReversalOfTransfer(pledge["id"], 61), reason=WHY) is not None
+
+
+class TestSlices:
+    """What persons move alone is added up, whoever they are and whenever it was."""
+
+    async def take_back(self, scene: Scene, pledge_id: UUID, minutes: int, *, caller: Caller | None = None) -> bool:
+        """As the route does; whether it waits for a second person."""
+        async with scene.work(caller) as work:
+            if await check_withdrawal(work, pledge_id, minutes=minutes, reason=WHY) is not None:
+                return True
+            await withdraw_pledge(work, pledge_id, minutes=minutes, reason=WHY)
+        return False
+
+    async def test_of_one_contributors_pledges_do_not_pass(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(600)
+        await guarded.pledge(600, contributor_id=contributor)
+        await guarded.pledge(600)  # another's: a matter of its own
+        first, second, other = [row["id"] for row in await guarded.fetch("SELECT id FROM pledge ORDER BY id")]
+        assert not await self.take_back(guarded, first, 40)
+        guarded.now += timedelta(days=40)
+        assert not await self.take_back(guarded, second, 20, caller=guarded.make_officer())
+        assert await self.take_back(guarded, second, 1, caller=guarded.make_officer())
+        assert not await self.take_back(guarded, other, 60)
+        (row,) = await guarded.fetch("SELECT ref FROM pledge WHERE id = $1", first)
+        with pytest.raises(ApprovalNeeded):
+            await guarded.pledge(550, ref=row["ref"], contributor_id=contributor)
+
+    async def test_that_come_at_once_do_not_pass_together(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (pledge,) = await guarded.fetch("SELECT id FROM pledge")
+        slices = (self.take_back(guarded, pledge["id"], 40, caller=guarded.make_officer()) for _ in range(4))
+        results = await asyncio.gather(*slices, return_exceptions=True)
+        assert sum(result is False for result in results) == 1
+        assert all(result in {True, False} or isinstance(result, (ApprovalNeeded, ApprovalPending)) for result in results)
+        assert await guarded.balance(AccountKind.POOL) == 560
+
+    async def test_count_neither_what_contributors_take_back_nor_what_two_decided(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(900, ref="p1")
+        await lower_own(guarded, contributor, 600)
+        (pledge,) = await guarded.fetch("SELECT id FROM pledge")
+        await decide(guarded, await ask(guarded, WithdrawalForContributor(pledge["id"], 200)), guarded.make_officer())
+        assert not await self.take_back(guarded, pledge["id"], 60)
+        assert await guarded.balance(AccountKind.POOL) == 340
+
+    async def test_of_grants_do_not_pass(self, guarded: Scene) -> None:
+        await guarded.pledge(6000)
+        await grant_some(guarded, 45)
+        await grant_some(guarded, 15, caller=guarded.make_officer())
+        association = await guarded.admit(entitled_minutes=15)
+        async with guarded.work() as work:
+            proposal_id = await propose_grants(work, guarded.campaign_id)
+        request = await ask(guarded, SigningOfGrants(proposal_id))
+        assert request.minutes == 15
+        with pytest.raises(ApprovalNeeded):
+            async with guarded.work() as work:
+                await sign_grants(work, guarded.campaign_id, proposal_id=proposal_id, adjustments=())
+        await decide(guarded, request, guarded.make_officer())
+        assert await guarded.balance(AccountKind.CREDIT, association) == 15
+
+    async def test_of_grants_do_not_count_what_two_signed(self, guarded: Scene) -> None:
+        await decide(guarded, await ask(guarded, SigningOfGrants(await compute(guarded))), guarded.make_officer())
+        await guarded.pledge(60)
+        await grant_some(guarded, 60)
+        assert await guarded.balance(AccountKind.POOL) == 0
 
 
 class TestProposeOperation:

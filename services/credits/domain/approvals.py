@@ -17,6 +17,9 @@ from services.credits.domain.wording import hours_text
 # A question that nobody answered for so long is asked about a ledger that has moved on.
 LIFETIME = timedelta(days=14)
 
+# How the key of a transfer begins by which one person of the town took hours back in a contributor's name.
+WITHDRAWN_ALONE = "withdraw-alone"
+
 
 class ApprovalKind(StrEnum):
     GRANTS = "grants"

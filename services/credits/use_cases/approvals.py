@@ -180,7 +180,7 @@ async def _run(work: Work, request: ApprovalRequest) -> None:
         case ReversalOfTransfer(transfer_id, minutes):
             await reverse_transfer(work, transfer_id, reason=request.reason, minutes=minutes)
         case WithdrawalForContributor(pledge_id, minutes):
-            await withdraw_pledge(work, pledge_id, minutes=minutes, reason=request.reason)
+            await withdraw_pledge(work, pledge_id, minutes=minutes, reason=request.reason, approval_id=request.id)
         case CarryInOfCredit(campaign_id, from_campaign_id):
             await carry_credit_in(work, campaign_id, from_campaign_id=from_campaign_id)
 
@@ -212,8 +212,9 @@ async def _weigh_grants(work: Work, operation: SigningOfGrants) -> Weight:
     by_association = {line.seat.association_id: line.computed_minutes for line in computed.lines}
     decisions = decide_grants(by_association, operation.adjustments, step_minutes=computed.rules.step_minutes)
     minutes = sum(decision.minutes for decision in decisions)
+    signed_minutes = await store.sum_signed_alone(work, campaign_id)
     digest = digest_computation(computed, campaign_id=campaign_id, proposal_id=operation.proposal_id)
-    return Weight(campaign_id, minutes, minutes, {"computation": digest})
+    return Weight(campaign_id, minutes, signed_minutes + minutes, {"computation": digest})
 
 
 async def _weigh_reversal(work: Work, operation: ReversalOfTransfer) -> Weight:
@@ -231,8 +232,9 @@ async def _weigh_reversal(work: Work, operation: ReversalOfTransfer) -> Weight:
 async def _weigh_withdrawal(work: Work, operation: WithdrawalForContributor) -> Weight:
     pledge = await campaigns.get_pledge(work, operation.pledge_id)
     basis = {"contributor_id": str(pledge.contributor_id), "ref": pledge.ref}
+    taken_minutes = await store.sum_withdrawn_alone(work, pledge.campaign_id, pledge.contributor_id)
     concerned = Concerned(contributor_id=pledge.contributor_id)
-    return Weight(pledge.campaign_id, operation.minutes, operation.minutes, basis, concerned)
+    return Weight(pledge.campaign_id, operation.minutes, taken_minutes + operation.minutes, basis, concerned)
 
 
 async def _weigh_carry_in(work: Work, operation: CarryInOfCredit) -> Weight:

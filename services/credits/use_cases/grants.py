@@ -22,6 +22,7 @@ from services.credits.domain.refusals import Attempt, RefusalSubject
 from services.credits.store import campaigns, ledger, lots, registry
 from services.credits.store import grants as store
 from services.credits.use_cases.refusals import keep_if_refused
+from services.credits.use_cases.safeguards import require_signature_alone
 
 
 async def propose_grants(work: Work, campaign_id: UUID) -> UUID:
@@ -48,6 +49,8 @@ async def sign_grants(
     await _require_current(work, campaign, computed)
     minutes = {line.seat.association_id: line.computed_minutes for line in computed.lines}
     decisions = decide_grants(minutes, adjustments, step_minutes=campaign.facts.rules.step_minutes)
+    if approval_id is None:
+        await require_signature_alone(work, campaign, minutes=sum(decision.minutes for decision in decisions))
     await _require_known_associations(work, [decision for decision in decisions if decision.minutes])
     await store.add_signature(
         work,

@@ -7,7 +7,8 @@ from kernel.auth import Caller, Role
 from kernel.events.credits import HoursPledged, PledgeWithdrawn
 from kernel.ids import new_ids
 from kernel.work import Work
-from services.credits.domain.campaigns import Outcome, Pledge, Promise
+from services.credits.domain.approvals import WITHDRAWN_ALONE
+from services.credits.domain.campaigns import Campaign, Outcome, Pledge, Promise
 from services.credits.domain.errors import Forbidden, MetisError, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_leg
 from services.credits.domain.refusals import Attempt, Concerned, RefusalSubject
@@ -17,7 +18,7 @@ from services.credits.store import ledger, missions
 from services.credits.use_cases.campaigns import require_fit
 from services.credits.use_cases.combiner import Alone
 from services.credits.use_cases.refusals import keep_if_refused
-from services.credits.use_cases.safeguards import require_lowering_alone
+from services.credits.use_cases.safeguards import require_withdrawal_alone
 
 
 def may_contribute(caller: Caller, contributor_id: UUID) -> bool:
@@ -61,8 +62,8 @@ async def pledge_hours(
         await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
     elif minutes < pledge.minutes:
         _keep_withdrawal_if_refused(work, pledge, minutes=pledge.minutes - minutes)
-        await require_lowering_alone(work, campaign, pledge, minutes=pledge.minutes - minutes)
-        await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {hours_text(minutes)}")
+        why = f"Promesse ramenée à {hours_text(minutes)}"
+        await _take_back(work, campaign, pledge, minutes=pledge.minutes - minutes, reason=why, alone=work.caller.is_town)
     return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
 
 
@@ -103,7 +104,7 @@ async def _pledge_alone(work: Work, promise: Promise) -> Promised:
     )
 
 
-async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str) -> Pledge:
+async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str, approval_id: UUID | None = None) -> Pledge:
     found = await store.get_pledge(work, pledge_id)
     require_contributor(work.caller, found.contributor_id)
     _keep_withdrawal_if_refused(work, found, minutes=minutes)
@@ -112,7 +113,8 @@ async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: 
     pledge = await store.lock_pledge(work, pledge_id)
     require_worth(pledge, minutes=minutes)
     pledge = await store.save_next_version(work, pledge, stated_minutes=pledge.stated_minutes, note=pledge.note)
-    await _take_back(work, pledge, minutes=minutes, reason=reason)
+    alone = work.caller.is_town and approval_id is None
+    await _take_back(work, campaign, pledge, minutes=minutes, reason=reason, alone=alone)
     return await store.get_pledge(work, pledge_id)
 
 
@@ -145,14 +147,17 @@ def _tell_pledged(work: Work, pledge: Pledge, *, minutes: int) -> None:
     )
 
 
-async def _take_back(work: Work, pledge: Pledge, *, minutes: int, reason: str) -> None:
+async def _take_back(work: Work, campaign: Campaign, pledge: Pledge, *, minutes: int, reason: str, alone: bool) -> None:
+    """`alone`: one person of the town does it in the contributor's name. The key says so: such slices are added up."""
     await require_free_promise(work, pledge.campaign_id, pledge.contributor_id, minutes=minutes)
+    if alone:
+        await require_withdrawal_alone(work, campaign, pledge, minutes=minutes)
     leg = make_leg(
         TransferKind.WITHDRAW,
         campaign_id=pledge.campaign_id,
         holder_id=pledge.contributor_id,
         minutes=minutes,
-        key=f"withdraw:{pledge.id}:{pledge.version}",
+        key=f"{WITHDRAWN_ALONE if alone else 'withdraw'}:{pledge.id}:{pledge.version}",
         why=reason,
         pledge_id=pledge.id,
     )

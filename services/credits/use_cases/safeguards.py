@@ -31,16 +31,29 @@ async def require_allowance(work: Work, campaign: Campaign, *, minutes: int) -> 
     require_within_limit(limit_minutes, moved_minutes=moved_minutes, minutes=minutes)
 
 
-async def require_lowering_alone(work: Work, campaign: Campaign, pledge: Pledge, *, minutes: int) -> None:
-    """A locked pledge that the town writes anew with so many minutes fewer: they are taken back, too. A file cannot wait for
-    a second person: it is told what to do instead."""
-    if not work.caller.is_town:
-        return
-    if needs_second_person(campaign.facts.safeguards, minutes):
+async def require_withdrawal_alone(work: Work, campaign: Campaign, pledge: Pledge, *, minutes: int) -> None:
+    """Refuse what one person of the town may not take back alone: past the threshold with what was so taken back from this
+    contributor before, slice by slice, or past the day's limit. Exact under the lock of the contributor's promise."""
+    if campaign.facts.safeguards.four_eyes_above_minutes is not None:
+        before_minutes = await store.sum_withdrawn_alone(work, campaign.id, pledge.contributor_id)
+        instead = f"ask for it at POST /pledges/{pledge.id}/withdrawals"
+        _require_alone(campaign, minutes=minutes, before_minutes=before_minutes, instead=instead)
+    await require_allowance(work, campaign, minutes=minutes)
+
+
+async def require_signature_alone(work: Work, campaign: Campaign, *, minutes: int) -> None:
+    """Refuse a signature that carries what was granted under one person's past the threshold. Exact under the campaign's lock."""
+    if campaign.facts.safeguards.four_eyes_above_minutes is not None:
+        before_minutes = await store.sum_signed_alone(work, campaign.id)
+        _require_alone(campaign, minutes=minutes, before_minutes=before_minutes, instead="ask again")
+
+
+def _require_alone(campaign: Campaign, *, minutes: int, before_minutes: int, instead: str) -> None:
+    if needs_second_person(campaign.facts.safeguards, before_minutes + minutes):
         raise ApprovalNeeded(
-            f"This would take back {minutes} minutes, more than one person may alone in this campaign: ask for it at"
-            f" POST /pledges/{pledge.id}/withdrawals, and another officer decides.",
+            f"With {before_minutes} minutes before it this would move {before_minutes + minutes}, more than is moved in this"
+            f" campaign without a second person: {instead}, and another officer decides.",
             minutes=minutes,
+            before_minutes=before_minutes,
             four_eyes_above_minutes=campaign.facts.safeguards.four_eyes_above_minutes,
         )
-    await require_allowance(work, campaign, minutes=minutes)
