@@ -19,20 +19,22 @@ class Job:
     """`run` is called every `every_seconds`, and at once when `wake` is set. It opens its own works.
 
     `wake` lets a use case hurry a job it just gave something to do (after its commit: a job that finds nothing yet
-    is called again by the clock).
+    is called again by the clock). `step_down` is called when another process is found to lead: what this one showed of the
+    job (its metrics) is no longer looked after.
     """
 
     name: str
     every_seconds: float
     run: Callable[[Database], Awaitable[None]]
     wake: asyncio.Event | None = None
+    step_down: Callable[[], None] = lambda: None
 
 
 async def run_job(job: Job, database: Database) -> None:
     """Run one job for ever. An error is logged and the job tried again at its next turn."""
     while True:
         try:
-            async with Leadership(database.url, f"job:{job.name}") as leadership:
+            async with Leadership(database.url, f"job:{job.name}", on_other=job.step_down) as leadership:
                 while leadership.holds:
                     await job.run(database)
                     await _pause(job)
@@ -59,12 +61,14 @@ async def until_woken(wake: asyncio.Event, seconds: float) -> None:
 
 
 class Leadership:
-    """An advisory lock held by one process: others wait until it leaves, dies, or loses its connection."""
+    """An advisory lock held by one process: others wait until it leaves, dies, or loses its connection. `on_other` is called
+    once by each that has to wait."""
 
-    def __init__(self, url: str, name: str, *, poll_seconds: float = 1.0) -> None:
+    def __init__(self, url: str, name: str, *, poll_seconds: float = 1.0, on_other: Callable[[], None] = lambda: None) -> None:
         self._url = url
         self._name = name
         self._poll_seconds = poll_seconds
+        self._on_other = on_other
         self._connection: asyncpg.Connection[Any] | None = None
 
     @property
@@ -82,9 +86,18 @@ class Leadership:
         self._connection = await asyncpg.connect(
             self._url, timeout=10, command_timeout=30, server_settings={"tcp_keepalives_idle": "10", "jit": "off"}
         )
-        while not await self._connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._name):  # noqa: ASYNC110 - the event is in another process
-            await asyncio.sleep(self._poll_seconds)
+        try:
+            if not await self._is_first(self._connection):
+                self._on_other()
+                while not await self._is_first(self._connection):  # noqa: ASYNC110 - the event is in another process
+                    await asyncio.sleep(self._poll_seconds)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
+
+    async def _is_first(self, connection: "asyncpg.Connection[Any]") -> bool:
+        return bool(await connection.fetchval("SELECT pg_try_advisory_lock(hashtextextended($1, 0))", self._name))
 
     async def __aexit__(self, *_: object) -> None:
         if self._connection is not None:

@@ -4,7 +4,7 @@ One request or one message is one `Work`. An event is published by writing it to
 same transaction; there is no other way to publish (kernel/bus/relay.py speaks to the broker).
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import Context
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from kernel import clock
 from kernel.auth import Caller
 from kernel.bus.transport import Outgoing
 from kernel.database import Database
+from kernel.errors import Refused
 from kernel.events.envelope import Envelope, Event, encode_event
 from kernel.ids import new_id
 from kernel.telemetry import current_traceparent
@@ -50,6 +51,8 @@ class Work:
     service: str
     message: Envelope | None = None  # the event being handled, if this work handles one
     context: Context | None = None  # of the caller that is served, when several share the transaction
+    # What is to stay of an attempt that a rule refuses: run in a transaction of its own, after this one was rolled back.
+    when_refused: "Callable[[Work, Refused], Awaitable[None]] | None" = None
     _outgoing: list[OutboxRow] = field(default_factory=list)
     _entered: list[tuple[Outgoing, bool]] = field(default_factory=list)  # with whether an earlier one of its subject waits
 
@@ -121,10 +124,18 @@ class Work:
 async def open_work(
     database: Database, caller: Caller, *, now: datetime | None = None, message: Envelope | None = None
 ) -> AsyncIterator[Work]:
-    """One transaction for one caller. Leaves with a commit, or with an error and no trace of the attempt."""
-    async with database.transaction(caller.territory) as (connection, driver):
-        work = Work(connection, driver, caller, now or clock.utc_now(), database.service, message)
-        yield work
-        published = await work.flush()
+    """One transaction for one caller. Leaves with a commit, or with an error and no trace of the attempt, save what
+    `when_refused` keeps of it: what cannot be kept is not refused either, but fails, and may be tried again."""
+    work: Work | None = None
+    try:
+        async with database.transaction(caller.territory) as (connection, driver):
+            work = Work(connection, driver, caller, now or clock.utc_now(), database.service, message)
+            yield work
+            published = await work.flush()
+    except Refused as error:
+        if work is not None and work.when_refused is not None:
+            async with open_work(database, caller, now=work.now) as after:
+                await work.when_refused(after, error)
+        raise
     if published is not None:
         database.after_publish(published)

@@ -104,6 +104,7 @@ class CreditReleased(Event):
     association_id: UUID
     minutes: int
     reason: str
+    overdue: bool = False  # by time: the mission was over and nobody validated it; nobody called it off
 
 
 class MissionSettled(Event):

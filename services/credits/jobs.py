@@ -27,7 +27,7 @@ def make_jobs(settings: Settings) -> list[Job]:
             await _try(database, code, partial(deadlines.release_overdue_holds, grace_days=settings.hold_grace_days))
             await _try(database, code, _show_totals)
 
-    return [Job("credits-sweep", settings.sweep_every_seconds, sweep)]
+    return [Job("credits-sweep", settings.sweep_every_seconds, sweep, step_down=LEDGER_MINUTES.clear)]
 
 
 async def _list_territories(database: Database) -> list[str]:

@@ -12,7 +12,7 @@ class Settings(ServiceSettings):
     hold_grace_days: int = Field(
         30,
         ge=0,
-        description="Days after a mission's end during which its hours may still be validated once its campaign is closed.",
+        description="Days after a mission's end during which its hours may still be validated; then what it holds goes back.",
     )
     seal_every_seconds: float = Field(30, gt=0, description="How often new rows of the ledger are sealed.")
     seal_private_key: SecretStr | None = Field(

@@ -222,12 +222,14 @@ class TestSeveralLots:
         scene = await start(above=60)
         contributor = await scene.pledge(600)
         association = await scene.admit(entitled_minutes=120)
-        for part in (60, 60):
-            async with scene.work() as work:
-                proposal_id = await propose_grants(work, scene.campaign_id)
-                adjustments = (Adjustment(association, part, "En deux fois"),)
-                assert await check_safeguards(work, SigningOfGrants(proposal_id, adjustments), reason=WHY) is None
-                await sign_grants(work, scene.campaign_id, proposal_id=proposal_id, adjustments=adjustments)
+        adjustments = (Adjustment(association, 60, "En deux fois"),)
+        async with scene.work() as work:
+            proposal_id = await propose_grants(work, scene.campaign_id)
+            assert await check_safeguards(work, SigningOfGrants(proposal_id, adjustments), reason=WHY) is None
+            await sign_grants(work, scene.campaign_id, proposal_id=proposal_id, adjustments=adjustments)
+        async with scene.work() as work:
+            proposal_id = await propose_grants(work, scene.campaign_id)
+        await decide(scene, await ask(scene, SigningOfGrants(proposal_id, adjustments)), scene.make_officer())
         await scene.agree(association, contributor, 120)
         reserved = await scene.fetch("SELECT id, minutes FROM transfer WHERE kind = 'reserve'")
         assert [row["minutes"] for row in reserved] == [60, 60]

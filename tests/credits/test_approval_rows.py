@@ -46,12 +46,40 @@ class TestHeldByTheDatabase:
             await self.insert_decision(guarded, request, person=new_id(), outcome="approved", days=15)
         assert refused.value.sqlstate == "MT008"
 
+    async def insert_signature(self, scene: Scene, proposal_id: UUID, *, minutes: int, approval_id: UUID | None = None) -> None:
+        async with scene.work() as work:
+            await work.driver.execute(
+                "INSERT INTO grant_signature VALUES ($1, $2, $3, $4, $5, $6, 'somebody', $7)",
+                scene.territory, proposal_id, scene.campaign_id, minutes, "0" * 64, approval_id, scene.now,
+            )  # fmt: skip
+
     async def test_no_signature_above_the_threshold_without_approval(self, guarded: Scene) -> None:
         proposal_id = await compute(guarded)
-        with pytest.raises(Exception, match="need a second person"):
+        with pytest.raises(ApprovalNeeded):
             async with guarded.work() as work:
                 await sign_grants(work, guarded.campaign_id, proposal_id=proposal_id, adjustments=())
+        with pytest.raises(asyncpg.PostgresError, match="need a second person"):
+            await self.insert_signature(guarded, proposal_id, minutes=600)
         assert await guarded.balance(AccountKind.POOL) == 600
+
+    async def test_no_signatures_above_it_together(self, guarded: Scene) -> None:
+        first = await compute(guarded)
+        async with guarded.work() as work:
+            second = await propose_grants(work, guarded.campaign_id)
+        await self.insert_signature(guarded, first, minutes=45)
+        with pytest.raises(asyncpg.PostgresError, match="need a second person"):
+            await self.insert_signature(guarded, second, minutes=30)
+        await self.insert_signature(guarded, second, minutes=15)
+
+    async def test_no_signature_under_the_approval_of_another_proposal(self, guarded: Scene) -> None:
+        """However small: it would take the signature out of the sum."""
+        first = await compute(guarded)
+        request = await ask(guarded, SigningOfGrants(first))
+        await decide(guarded, request, guarded.make_officer())
+        async with guarded.work() as work:
+            second = await propose_grants(work, guarded.campaign_id)
+        with pytest.raises(asyncpg.PostgresError, match="need a second person"):
+            await self.insert_signature(guarded, second, minutes=15, approval_id=request.id)
 
     async def test_no_reversal_above_the_threshold_without_approval(self, guarded: Scene) -> None:
         await guarded.pledge(600)

@@ -44,14 +44,16 @@ from services.credits.use_cases.approvals import (
     check_safeguards,
     check_withdrawal,
     propose_operation,
-    require_lowering_alone,
 )
+from services.credits.use_cases.grants import propose_grants, sign_grants
+from services.credits.use_cases.pledges import pledge_hours, withdraw_pledge
 from tests.builders.approvals import (
     APPROVED,
     WHY,
     ask,
     compute,
     decide,
+    grant_some,
     make_request,
 )
 from tests.builders.credits import IN_SPRING, Scene
@@ -204,6 +206,70 @@ class TestCheckSafeguards:
             assert await check_safeguards(work, ReversalOfTransfer(pledge["id"], 61), reason=WHY) is not None
 
 
+class TestSlices:
+    """What persons move alone is added up, whoever they are and whenever it was."""
+
+    async def take_back(self, scene: Scene, pledge_id: UUID, minutes: int, *, caller: Caller | None = None) -> bool:
+        """As the route does; whether it waits for a second person."""
+        async with scene.work(caller) as work:
+            if await check_withdrawal(work, pledge_id, minutes=minutes, reason=WHY) is not None:
+                return True
+            await withdraw_pledge(work, pledge_id, minutes=minutes, reason=WHY)
+        return False
+
+    async def test_of_one_contributors_pledges_do_not_pass(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(600)
+        await guarded.pledge(600, contributor_id=contributor)
+        await guarded.pledge(600)  # another's: a matter of its own
+        first, second, other = [row["id"] for row in await guarded.fetch("SELECT id FROM pledge ORDER BY id")]
+        assert not await self.take_back(guarded, first, 40)
+        guarded.now += timedelta(days=40)
+        assert not await self.take_back(guarded, second, 20, caller=guarded.make_officer())
+        assert await self.take_back(guarded, second, 1, caller=guarded.make_officer())
+        assert not await self.take_back(guarded, other, 60)
+        (row,) = await guarded.fetch("SELECT ref FROM pledge WHERE id = $1", first)
+        with pytest.raises(ApprovalNeeded):
+            await guarded.pledge(550, ref=row["ref"], contributor_id=contributor)
+
+    async def test_that_come_at_once_do_not_pass_together(self, guarded: Scene) -> None:
+        await guarded.pledge(600)
+        (pledge,) = await guarded.fetch("SELECT id FROM pledge")
+        slices = (self.take_back(guarded, pledge["id"], 40, caller=guarded.make_officer()) for _ in range(4))
+        results = await asyncio.gather(*slices, return_exceptions=True)
+        assert sum(result is False for result in results) == 1
+        assert all(result in {True, False} or isinstance(result, (ApprovalNeeded, ApprovalPending)) for result in results)
+        assert await guarded.balance(AccountKind.POOL) == 560
+
+    async def test_count_neither_what_contributors_take_back_nor_what_two_decided(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(900, ref="p1")
+        await lower_own(guarded, contributor, 600)
+        (pledge,) = await guarded.fetch("SELECT id FROM pledge")
+        await decide(guarded, await ask(guarded, WithdrawalForContributor(pledge["id"], 200)), guarded.make_officer())
+        assert not await self.take_back(guarded, pledge["id"], 60)
+        assert await guarded.balance(AccountKind.POOL) == 340
+
+    async def test_of_grants_do_not_pass(self, guarded: Scene) -> None:
+        await guarded.pledge(6000)
+        await grant_some(guarded, 45)
+        await grant_some(guarded, 15, caller=guarded.make_officer())
+        association = await guarded.admit(entitled_minutes=15)
+        async with guarded.work() as work:
+            proposal_id = await propose_grants(work, guarded.campaign_id)
+        request = await ask(guarded, SigningOfGrants(proposal_id))
+        assert request.minutes == 15
+        with pytest.raises(ApprovalNeeded):
+            async with guarded.work() as work:
+                await sign_grants(work, guarded.campaign_id, proposal_id=proposal_id, adjustments=())
+        await decide(guarded, request, guarded.make_officer())
+        assert await guarded.balance(AccountKind.CREDIT, association) == 15
+
+    async def test_of_grants_do_not_count_what_two_signed(self, guarded: Scene) -> None:
+        await decide(guarded, await ask(guarded, SigningOfGrants(await compute(guarded))), guarded.make_officer())
+        await guarded.pledge(60)
+        await grant_some(guarded, 60)
+        assert await guarded.balance(AccountKind.POOL) == 0
+
+
 class TestProposeOperation:
     async def test_may_be_asked_for_where_no_rule_demands_it(self, scene: Scene) -> None:
         proposal_id = await compute(scene)
@@ -228,22 +294,60 @@ class TestCheckWithdrawal:
             assert await check_withdrawal(work, pledge["id"], minutes=61, reason=WHY) is not None
 
     async def test_a_file_that_lowers_a_pledge_is_told_to_ask(self, guarded: Scene) -> None:
-        await guarded.pledge(600, ref="p1")
+        contributor = await guarded.pledge(600, ref="p1")
         with pytest.raises(ApprovalNeeded, match="/withdrawals"):
-            async with guarded.work() as work:
-                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=500, note="")
-        async with guarded.work() as work:
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=540, note="")
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=6000, note="")
-            await require_lowering_alone(work, guarded.campaign_id, "new", minutes=1, note="")
+            await guarded.pledge(500, ref="p1", contributor_id=contributor)
+        await guarded.pledge(540, ref="p1", contributor_id=contributor)
+        await guarded.pledge(6000, ref="p1", contributor_id=contributor)
+        await guarded.pledge(1, ref="new")
+        assert await guarded.balance(AccountKind.POOL) == 6001
+
+    async def test_contributors_lower_their_own(self, guarded: Scene) -> None:
+        contributor = await guarded.pledge(600, ref="p1")
+        await lower_own(guarded, contributor, 100)
+        assert await guarded.balance(AccountKind.POOL) == 100
 
     async def test_what_was_last_said_lowers_a_pledge_that_is_worth_more_by_now(self, guarded: Scene) -> None:
-        """The contributor took hours back in its file, the town undid that: the same figure with another note takes them anew."""
+        """The contributor took hours back, the town undid that: the same figure with another note takes them anew."""
         contributor = await guarded.pledge(600, ref="p1")
-        await guarded.pledge(300, ref="p1", contributor_id=contributor)
+        await lower_own(guarded, contributor, 300)
         (withdrawn,) = await guarded.fetch("SELECT id FROM transfer WHERE kind = 'withdraw'")
         await decide(guarded, await ask(guarded, ReversalOfTransfer(withdrawn["id"])), guarded.make_officer())
-        async with guarded.work() as work:
-            await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=300, note="")  # changes nothing
-            with pytest.raises(ApprovalNeeded):
-                await require_lowering_alone(work, guarded.campaign_id, "p1", minutes=300, note="Selon l'entreprise")
+        await guarded.pledge(300, ref="p1", contributor_id=contributor)  # changes nothing
+        with pytest.raises(ApprovalNeeded):
+            async with guarded.work() as work:
+                await pledge_hours(
+                    work, guarded.campaign_id, ref="p1", contributor_id=contributor, minutes=300, note="Selon l'entreprise"
+                )
+
+    async def test_a_raise_meanwhile_makes_no_lowering_pass(self, guarded: Scene) -> None:
+        """What the file's own figure takes back is judged on the pledge as it is when it is locked."""
+        contributor = await guarded.pledge(600, ref="p1")
+        me = Caller(guarded.territory, "c", None, contributor, frozenset({Role.VOLUNTEER}))
+        file = None
+        async with guarded.work(me) as raising:
+            await pledge_hours(raising, guarded.campaign_id, ref="p1", contributor_id=contributor, minutes=6000, note="")
+            file = asyncio.create_task(guarded.pledge(590, ref="p1", contributor_id=contributor))
+            await until_one_waits(guarded)
+        with pytest.raises(ApprovalNeeded) as refused:
+            await file
+        assert refused.value.members["minutes"] == 5410
+        assert await guarded.balance(AccountKind.POOL) == 6000
+
+
+async def lower_own(scene: Scene, contributor: UUID, minutes: int) -> None:
+    citizen = Caller(scene.territory, "c", None, contributor, frozenset({Role.VOLUNTEER}))
+    async with scene.work(citizen) as work:
+        await pledge_hours(work, scene.campaign_id, ref="p1", contributor_id=contributor, minutes=minutes, note="")
+
+
+async def until_one_waits(scene: Scene) -> None:
+    """Until somebody waits for a lock of this database."""
+    for _ in range(2000):
+        (row,) = await scene.fetch(
+            "SELECT count(*) AS waiting FROM pg_locks WHERE NOT granted AND pid IN"
+            " (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+        )
+        if row["waiting"]:
+            return
+    raise AssertionError("nobody waits")

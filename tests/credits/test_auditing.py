@@ -11,8 +11,10 @@ from kernel.clock import LOCAL_ZONE, utc_now
 from kernel.database import Database
 from kernel.events.credits import LedgerDifferenceFound
 from services.credits.auditing.auditor import AUDITOR_ROLE, audit
-from services.credits.auditing.job import audit_due
+from services.credits.auditing.job import audit_due, make_audit_job
 from services.credits.auditing.runs import AUDITED_AT, DIFFERENCES, run_audit
+from services.credits.jobs import LEDGER_MINUTES, make_jobs
+from services.credits.sealing.job import SEALED_AT, Sealing
 from services.credits.settings import Settings
 from services.credits.store.registry import save_territory
 from tests.builders import closings as close
@@ -197,3 +199,15 @@ class TestRunAudit:
         assert scene.territory not in await audit_due(database, settings=late, now=before_three)
         shown = [metric.labels(scene.territory)._value.get() for metric in (DIFFERENCES, AUDITED_AT)]
         assert shown == [row.difference_count, row.ended_at.timestamp()] and row.difference_count >= 1
+
+    async def test_who_audits_no_more_shows_none(self, settings: Settings) -> None:
+        """Nor totals, nor seals: the process that leads the job says how it stands."""
+        sealing = Sealing(None, 1, failing={"92071": "away"})
+        metrics = (DIFFERENCES, AUDITED_AT, LEDGER_MINUTES, SEALED_AT)
+        for metric in metrics:
+            metric.labels(*["92071"] * len(metric._labelnames)).set(1)
+        for job in (make_audit_job(settings), *make_jobs(settings)):
+            job.step_down()
+        sealing.step_down()
+        assert [sample for metric in metrics for one in metric.collect() for sample in one.samples] == []
+        assert sealing.failing == {}

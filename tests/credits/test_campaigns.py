@@ -17,6 +17,8 @@ from kernel.events.credits import (
     CreditReleased,
     HoursPledged,
     PledgeWithdrawn,
+    ReservationRefused,
+    SettlementRefused,
 )
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule, Outcome
@@ -319,15 +321,31 @@ class TestDeadlines:
     async def test_gives_back_holds_that_outlived_their_mission(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)
         await scene.agree(association, contributor, 150)
-        scene.now = datetime(2026, 8, 15, tzinfo=UTC)
-        async with scene.work() as work:
-            assert await deadlines.release_overdue_holds(work, grace_days=30) == 0
         await scene.close()
+        scene.now = datetime(2026, 8, 15, tzinfo=UTC)
         async with scene.work() as work:
             assert await deadlines.release_overdue_holds(work, grace_days=60) == 0
             assert await deadlines.release_overdue_holds(work, grace_days=30) == 1
-        assert [event.minutes for event in await scene.published(CreditReleased)] == [150]
+        (released,) = await scene.published(CreditReleased)
+        assert (released.minutes, released.overdue) == (150, True)
+        assert released.reason == "Mission échue le 30/06/2026 et non validée dans le délai, campagne close : réserve rendue"
         assert await scene.balance(AccountKind.POOL) == 600
+
+    async def test_gives_back_holds_while_the_campaign_goes_on(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        agreed = await scene.agree(association, contributor, 150)
+        for day, many in ((30, 0), (31, 1), (31, 0)):  # of July: thirty days to validate after the thirtieth of June
+            scene.now = datetime(2026, 7, day, 10, tzinfo=UTC)
+            async with scene.work() as work:
+                assert await deadlines.release_overdue_holds(work, grace_days=30) == many
+        (released,) = await scene.published(CreditReleased)
+        assert (released.mission_id, released.minutes, released.overdue) == (agreed.mission_id, 150, True)
+        assert released.reason == "Mission échue le 30/06/2026 et non validée dans le délai : réserve rendue"
+        assert (await scene.balance(AccountKind.CREDIT, association), await scene.balance(AccountKind.POOL)) == (600, 0)
+        await scene.agree(association, contributor, 600)  # the credit may be spent again, and so may the promise
+        assert await scene.published(ReservationRefused) == []
+        await scene.handle(scene.validated(agreed, 120))
+        assert [event.code for event in await scene.published(SettlementRefused)] == ["nothing-held"]
 
     async def test_the_sweep_serves_every_territory(self, scene: Scene) -> None:
         await scene.start(ends_on=date(2026, 4, 2))

@@ -73,6 +73,7 @@ class TestPostHold:
         for answer in answers:
             assert answer.status_code == 409
             assert (answer.json()["reason_code"], answer.json()["missing_minutes"]) == ("not-enough-credit", 60)
+            assert answer.json()["account"] == f"credit/{scene.campaign_id}/{funded[0]}"
         assert len(await scene.published(ReservationRefused)) == 1
 
     async def test_refuses_the_same_mission_with_other_minutes(
@@ -120,6 +121,7 @@ class TestSettlement:
         url = f"/campaigns/{scene.campaign_id}/holds/{body['mission_id']}/settlements"
         answer = await partner.post(url, json={"minutes": 75})
         assert (answer.status_code, answer.json()["reason_code"]) == (409, "more-than-held")
+        assert answer.json()["account"] == f"held/{scene.campaign_id}/{funded[0]}"
 
     async def test_knows_only_missions_of_its_campaign(
         self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]

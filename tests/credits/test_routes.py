@@ -198,6 +198,24 @@ class TestLedger:
         (refusal,) = (await officer.get(f"{base}/refusals")).json()["items"]
         assert (refusal["code"], refusal["missing_minutes"], refusal["subject"]) == ("not-enough-credit", 4845, "reservation")
 
+    async def test_refusals_of_what_is_done_by_hand_are_listed_to_whom_they_concern(
+        self, app: FastAPI, officer: httpx2.AsyncClient, scene: Scene, territory: str
+    ) -> None:
+        _, contributor = await fund(officer, scene)
+        base = f"/campaigns/{scene.campaign_id}"
+        (pledge,) = (await officer.get(f"{base}/pledges")).json()["items"]
+        asked = {"minutes": 1500, "reason": "L'entreprise déménage"}
+        headers = {"Idempotency-Key": str(new_id())}
+        answer = await officer.post(f"/pledges/{pledge['id']}/withdrawals", json=asked, headers=headers)
+        assert (answer.status_code, answer.json()["missing_minutes"]) == (409, 1275)
+        (refusal,) = (await officer.get(f"{base}/refusals")).json()["items"]
+        assert (refusal["subject"], refusal["code"], refusal["asked_minutes"]) == ("withdrawal", "not-enough-credit", 1500)
+        assert (refusal["reason"], refusal["contributor_id"]) == (answer.json()["detail"], str(contributor))
+        assert (refusal["mission_id"], refusal["association_id"]) == (None, None)
+        for actor_id, many in ((contributor, 1), (new_id(), 0)):
+            async with client_for(app, make_caller(territory, Role.COMPANY, actor_id=actor_id)) as company:
+                assert len((await company.get(f"{base}/refusals")).json()["items"]) == many
+
     async def test_an_association_sees_its_own_accounts(
         self, app: FastAPI, officer: httpx2.AsyncClient, scene: Scene, territory: str
     ) -> None:

@@ -187,10 +187,11 @@ class TestApprovals:
         assert (first.status_code, again.status_code, again.json()) == (202, 202, first.json())
 
     async def test_the_daily_limit_says_what_is_left(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
-        (pledge,) = (await officer.get(f"/campaigns/{scene.campaign_id}/pledges")).json()["items"]
-        more = {"contributor_id": pledge["contributor_id"], "minutes": 5000}
-        await officer.put(f"/campaigns/{scene.campaign_id}/pledges/refs/p1", json=more)
-        answers = [await officer.post(f"/pledges/{pledge['id']}/withdrawals", json={"minutes": 600, **REASON}) for _ in range(4)]
+        answers = []
+        for number in range(4):  # contributors: of one of them the slices would be added up
+            body = {"contributor_id": str(new_id()), "minutes": 600}
+            pledge = (await officer.put(f"/campaigns/{scene.campaign_id}/pledges/refs/more-{number}", json=body)).json()
+            answers.append(await officer.post(f"/pledges/{pledge['id']}/withdrawals", json={"minutes": 600, **REASON}))
         assert [answer.status_code for answer in answers] == [201, 201, 201, 409]
         assert (code_of(answers[3]), answers[3].json()["left_minutes"]) == ("daily-limit", 200)
 

@@ -22,6 +22,7 @@ from kernel.paging import OnePage, Page, fetch_page
 from kernel.problems import install_problem_handlers
 from kernel.routing import InWork, VersionToEdit, allow, check_version, make_router
 from kernel.tables import KERNEL_DDL, secure
+from kernel.work import Work
 from tests.conftest import PASSWORD, PREFIX
 from tests.support.clients import PUBLIC_KEYS, client_for, make_caller
 
@@ -34,6 +35,10 @@ class NoteOut(BaseModel):
     text: str
 
 
+async def keep(work: Work, error: Refused) -> None:
+    await work.connection.execute(note.insert().values(id=new_id(), territory=work.territory, text=f"kept: {error.detail}"))
+
+
 def make_note_app(database: Database) -> FastAPI:
     router = make_router("notes")
 
@@ -42,7 +47,8 @@ def make_note_app(database: Database) -> FastAPI:
         made = NoteOut(id=new_id(), text=text)
         await work.connection.execute(note.insert().values(id=made.id, territory=work.territory, text=text))
         response.headers["ETag"] = '"1"'
-        if text == "refuse":
+        if text.startswith("refuse"):
+            work.when_refused = keep if text == "refuse, and keep" else None
             raise Refused("Not this one.")
         return made
 
@@ -101,6 +107,13 @@ class TestTransaction:
         refused = await notes.client.post("/notes", json={"text": "refuse"})
         assert (refused.status_code, refused.json()["type"].rpartition("/")[2]) == (409, "refused")
         assert await count(notes.client) == 0
+
+    @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
+    async def test_of_a_refusal_stays_what_was_asked_for(self, notes: SimpleNamespace, headers: dict[str, str]) -> None:
+        refused = await notes.client.post("/notes", json={"text": "refuse, and keep"}, headers=headers)
+        assert refused.status_code == 409
+        (left,) = (await notes.client.get("/notes")).json()["items"]
+        assert left["text"] == "kept: Not this one."
 
     async def test_rows_of_another_territory_are_not_there(self, notes: SimpleNamespace) -> None:
         await notes.client.post("/notes", json={"text": "ours"})

@@ -101,6 +101,24 @@ class TestMeasureMeans:
         await town.tell(undone, subject=duo.mission["id"])
         assert (await measure(town, database)).credit_of(town.association_id) == 1000
 
+    async def test_a_mission_whose_hold_went_back_by_time_takes_nothing(self, make_duo: MakeDuo, database: Database) -> None:
+        duo = await make_duo()
+        town, contributor_id = duo.town, UUID(duo.mission["contributor_id"])
+        await town.tell(
+            CreditGranted(
+                campaign_id=town.campaign_id, association_id=town.association_id, grant_id=new_id(), minutes=1000,
+                expires_on="2199-12-31",
+            ),
+            HoursPledged(campaign_id=town.campaign_id, pledge_id=new_id(), contributor_id=contributor_id, minutes=1000),
+        )  # fmt: skip
+        back = CreditReleased(
+            mission_id=duo.mission["id"], campaign_id=town.campaign_id, association_id=town.association_id, minutes=360,
+            reason="Mission échue", overdue=True,
+        )  # fmt: skip
+        await town.tell(back, subject=duo.mission["id"])
+        means = await measure(town, database)
+        assert (means.credit_of(town.association_id), means.promise_of(contributor_id)) == (1000, 1000)
+
     async def test_a_campaign_of_before_is_unknown_until_its_past_is_told_again(self, town: Town, database: Database) -> None:
         async with open_work(database, Caller.system(town.territory)) as work:
             since = await listening_since(work)

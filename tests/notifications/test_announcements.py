@@ -113,6 +113,18 @@ class TestAnnounce:
         assert ("alix", "credit_released") in await told(town, notice)
         assert ("alix", "credit_released") not in await told(town)
 
+    async def test_credit_that_came_back_by_time_is_emailed(self, town: Town) -> None:
+        proposed = town.propose()
+        await town.tell(proposed)
+        await town.tell(
+            CreditReleased(
+                mission_id=proposed.mission_id, campaign_id=new_id(), association_id=town.association_id, minutes=60, reason="…",
+                overdue=True,
+            )
+        )  # fmt: skip
+        await announce(town)
+        assert {name for name, what in await told(town) if what == "credit_released"} >= {"alix"}
+
     async def test_does_not_tell_who_did_it(self, town: Town) -> None:
         proposed = town.propose()
         await town.tell(proposed)

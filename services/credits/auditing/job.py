@@ -10,7 +10,7 @@ from kernel.clock import LOCAL_ZONE, utc_now
 from kernel.database import Database
 from kernel.jobs import Job
 from kernel.work import open_work
-from services.credits.auditing.runs import find_last_run, run_audit, show_run
+from services.credits.auditing.runs import find_last_run, forget_runs, run_audit, show_run
 from services.credits.settings import Settings
 from services.credits.tables import territory
 
@@ -21,7 +21,7 @@ def make_audit_job(settings: Settings) -> Job:
     async def look(database: Database) -> None:
         await audit_due(database, settings=settings, now=utc_now())
 
-    return Job("credits-audit", settings.audit_every_seconds, look)
+    return Job("credits-audit", settings.audit_every_seconds, look, step_down=forget_runs)
 
 
 async def audit_due(database: Database, *, settings: Settings, now: datetime) -> list[str]:

@@ -11,10 +11,14 @@ from services.credits.domain.campaigns import Safeguards
 from services.credits.domain.digests import digest_json
 from services.credits.domain.errors import AlreadyDecided, DailyLimit, NotOwnRequest, OwnRequest, PersonNeeded, RequestExpired
 from services.credits.domain.grants import Adjustment
+from services.credits.domain.refusals import NOBODY, Concerned
 from services.credits.domain.wording import hours_text
 
 # A question that nobody answered for so long is asked about a ledger that has moved on.
 LIFETIME = timedelta(days=14)
+
+# How the key of a transfer begins by which one person of the town took hours back in a contributor's name.
+WITHDRAWN_ALONE = "withdraw-alone"
 
 
 class ApprovalKind(StrEnum):
@@ -104,13 +108,15 @@ class Weight:
     """What an operation weighs, as the ledger has it now.
 
     `minutes`: what it moves. `judged_minutes`: what the threshold is compared with; more than `minutes` when earlier
-    parts of the same thing count along, so that nothing passes in slices. `basis`: what it stands on.
+    parts of the same thing count along, so that nothing passes in slices. `basis`: what it stands on. `concerned`: whose
+    minutes they are.
     """
 
     campaign_id: UUID
     minutes: int
     judged_minutes: int
     basis: Mapping[str, Any]
+    concerned: Concerned = NOBODY
 
 
 @dataclass(frozen=True)
@@ -183,6 +189,7 @@ def require_within_limit(limit_minutes: int, *, moved_minutes: int, minutes: int
             limit_minutes=limit_minutes,
             moved_minutes=moved_minutes,
             left_minutes=left,
+            missing_minutes=minutes - left,
             asked_minutes=minutes,
         )
 

@@ -43,9 +43,10 @@ class HoldRefused(Refused):
     title: ClassVar[str] = "The mission cannot be paid for like this"
 
     @classmethod
-    def because(cls, *, reason_code: str, reason: str, missing_minutes: int) -> "HoldRefused":
-        """`reason` is French, for people; `reason_code` is stable, for programs."""
-        return cls(reason, reason_code=reason_code, missing_minutes=missing_minutes)
+    def because(cls, *, reason_code: str, reason: str, missing_minutes: int, account: str | None) -> "HoldRefused":
+        """`reason` is French, for people; `reason_code` is stable, for programs. `account`: where the minutes are missing,
+        if that is the reason."""
+        return cls(reason, reason_code=reason_code, missing_minutes=missing_minutes, account=account)
 
 
 class PledgeCommitted(Refused):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.errors import NoSuchMinutes
+from services.credits.domain.ledger import AccountKind, account_name
 from services.credits.domain.wording import hours_text
 
 
@@ -63,6 +64,22 @@ class Refusal:
     code: str
     reason: str
     missing_minutes: int = 0
+
+
+# Where a refusal finds too little; the others are about no account.
+_LACKING = {
+    "not-enough-credit": AccountKind.CREDIT,
+    "pledge-exhausted": AccountKind.PROMISED,
+    "more-than-held": AccountKind.HELD,
+    "nothing-held": AccountKind.HELD,
+}
+
+
+def find_lacking_account(hold: Hold, code: str) -> str | None:
+    """The account on which a refused mission lacks minutes, as DOMAIN.md names it."""
+    kind = _LACKING.get(code)
+    holder_id = hold.contributor_id if kind is AccountKind.PROMISED else hold.association_id
+    return account_name(kind, campaign_id=hold.campaign_id, holder_id=holder_id) if kind and holder_id else None
 
 
 @dataclass(frozen=True)

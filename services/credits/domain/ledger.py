@@ -35,6 +35,9 @@ class TransferKind(StrEnum):
 # The campaign's own accounts; all others belong to an association or a contributor.
 CAMPAIGN_ACCOUNTS = frozenset({AccountKind.POOL, AccountKind.LAPSED})
 
+# Of a contributor; they never rise above zero.
+CONTRIBUTOR_ACCOUNTS = frozenset({AccountKind.PROMISED, AccountKind.DELIVERED})
+
 # Of one grant each (domain/lots.py): an association has one of either for every lot.
 LOT_ACCOUNTS = frozenset({AccountKind.CREDIT, AccountKind.HELD})
 
@@ -54,9 +57,6 @@ _EXPIRIES = {
     ExpiryRule.CARRY_OVER: (TransferKind.CARRY, AccountKind.CARRIED),
 }
 _EXPIRY_OUTCOMES = {ExpiryRule.RETURN: "returned", ExpiryRule.LAPSE: "lapsed", ExpiryRule.CARRY_OVER: "carried_over"}
-
-
-_BELOW_ZERO = frozenset({AccountKind.PROMISED, AccountKind.DELIVERED})
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class AccountKey:
         """By how much a balance would break the bound of this account; at most 0 when it does not."""
         if self.kind is AccountKind.CARRIED:
             return 0
-        return balance_minutes if self.kind in _BELOW_ZERO else -balance_minutes
+        return balance_minutes if self.kind in CONTRIBUTOR_ACCOUNTS else -balance_minutes
 
     def __str__(self) -> str:
         return account_name(self.kind, campaign_id=self.campaign_id, holder_id=self.holder_id)

@@ -11,6 +11,7 @@ from fastapi import Depends, Request, Response
 from kernel.auth import TOWN, Role
 from kernel.routing import ByCaller, CallerRoute, allow, make_router
 from services.credits.domain.errors import HoldRefused
+from services.credits.domain.holds import find_lacking_account
 from services.credits.schemas.fields import ReasonBody
 from services.credits.schemas.holds import HoldAnswer, HoldBody, SettlementBody
 from services.credits.use_cases.combiner import Combiner
@@ -30,10 +31,14 @@ InTurn = Annotated[Missions, Depends(_missions)]
 
 def _shape(answer: Answer, response: Response, *, status: int) -> HoldAnswer:
     """A refusal is kept and told, and answered as one; repeating the request is answered by the hold as it stands."""
-    if answer.refusal is not None:
-        refusal = answer.refusal
-        raise HoldRefused.because(reason_code=refusal.code, reason=refusal.reason, missing_minutes=refusal.missing_minutes)
     assert answer.hold is not None
+    if (refusal := answer.refusal) is not None:
+        raise HoldRefused.because(
+            reason_code=refusal.code,
+            reason=refusal.reason,
+            missing_minutes=refusal.missing_minutes,
+            account=find_lacking_account(answer.hold, refusal.code),
+        )
     response.status_code = status if answer.is_new else 200
     return HoldAnswer.of(answer.hold, is_new=answer.is_new)
 

@@ -25,7 +25,7 @@ from services.credits.schemas.ledger import (
     ReversalBody,
     TransferOut,
 )
-from services.credits.store import campaigns, holds, lots
+from services.credits.store import campaigns, holds, lots, refusals
 from services.credits.store import ledger as store
 from services.credits.store.statements import list_balances_at
 from services.credits.tables import account, hold, lot, refusal, transfer
@@ -136,7 +136,7 @@ async def get_holds(work: InWork, id: UUID, page: OnePage, *, state: HoldState |
 
 @router.get("/campaigns/{id}/refusals", **allow("credits:read", *CONCERNED))
 async def get_refusals(work: InWork, id: UUID, page: OnePage) -> Page[RefusalOut]:
-    """List the reservations and settlements that were refused, each with its reason."""
+    """List what was refused, of missions and of what is done by hand, each with its reason."""
     await campaigns.get_campaign(work, id)
-    query = only_own(holds.select_refusals(id), work.caller, refusal.c.association_id, refusal.c.contributor_id)
+    query = only_own(refusals.select_refusals(id), work.caller, refusal.c.association_id, refusal.c.contributor_id)
     return await fetch_page(work, query, by=refusal.c.id, page=page, shape=RefusalOut.of)

@@ -16,7 +16,8 @@ from services.credits.schemas.fields import Ref
 from services.credits.store import campaigns as store
 from services.credits.tables import pledge
 from services.credits.use_cases import pledges as use_cases
-from services.credits.use_cases.approvals import check_withdrawal, require_lowering_alone
+from services.credits.use_cases.approvals import check_withdrawal
+from services.credits.use_cases.safeguards import hold_allowance
 
 router = make_router("credits")
 CONTRIBUTORS = (*TOWN, Role.COMPANY, Role.VOLUNTEER)
@@ -31,7 +32,7 @@ async def put_pledge(
     work: InWork, id: UUID, ref: Annotated[Ref, Path(description="Your own key for it.")], body: PledgeBody, response: Response
 ) -> PledgeWritten:
     """Promise hours under your own key: more adds to the pool, fewer takes back what it still holds, the same changes nothing."""
-    await require_lowering_alone(work, id, ref, minutes=body.minutes, note=body.note)
+    await hold_allowance(work, id)
     found, outcome = await use_cases.pledge_hours(
         work, id, ref=ref, contributor_id=body.contributor_id, minutes=body.minutes, note=body.note
     )

@@ -12,6 +12,7 @@ from kernel.clock import LOCAL_ZONE
 from services.credits.domain.campaigns import Campaign
 from services.credits.domain.holds import HoldState
 from services.credits.domain.ledger import AccountKind, Transfer, TransferKind, account_name
+from services.credits.domain.refusals import RefusalSubject
 from services.credits.domain.statements import AsOf, Basis, Period, Scope, Statement
 from services.credits.schemas.fields import Body, LastDay, Minutes, ReasonBody
 
@@ -150,16 +151,16 @@ class HoldOut(BaseModel):
 class RefusalOut(BaseModel):
     id: UUID
     campaign_id: UUID
-    subject: str = Field(description="reservation or settlement")
-    mission_id: UUID
+    subject: RefusalSubject = Field(description="What was asked for.")
+    mission_id: UUID | None
     mission_title: str | None
-    association_id: UUID
+    association_id: UUID | None
     association_name: str | None
-    contributor_id: UUID
+    contributor_id: UUID | None
     code: str
-    reason: str
-    asked_minutes: int
-    missing_minutes: int
+    reason: str = Field(description="As it was answered: in French about a mission, else in English.")
+    asked_minutes: int = Field(description="What it would have moved, or what a pledge was to be worth.")
+    missing_minutes: int = Field(description="By how much a bound or a limit was missed; 0 when that was not the reason.")
     asked_by: str
     recorded_at: datetime
 

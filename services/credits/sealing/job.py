@@ -41,13 +41,18 @@ class Sealing:
     def jobs(self) -> list[Job]:
         if self.keys is None:
             return [Job("credits-seal", _REMINDER_SECONDS, _remind)]
-        return [Job("credits-seal", self.every_seconds, self.seal_all)]
+        return [Job("credits-seal", self.every_seconds, self.seal_all, step_down=self.step_down)]
 
     def describe(self) -> Mapping[str, Any]:
         if self.keys is None:
             return {"sealing": NO_KEY}
         facts: dict[str, Any] = {"sealing": "on", "seal_key_id": self.keys.current.id}
         return facts | {"sealing_failures": self.failing} if self.failing else facts
+
+    def step_down(self) -> None:
+        """Another process seals now: what failed here, and when it was last done, is for that one to say."""
+        self.failing.clear()
+        SEALED_AT.clear()
 
     async def seal_all(self, database: Database) -> None:
         """Every territory; one that cannot be sealed holds up no other."""

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
 from services.credits.domain.approvals import (
+    WITHDRAWN_ALONE,
     ApprovalKind,
     ApprovalRequest,
     ApprovalState,
@@ -19,7 +20,7 @@ from services.credits.domain.approvals import (
 )
 from services.credits.domain.errors import NotFound
 from services.credits.domain.ledger import AccountKind, TransferKind
-from services.credits.tables import account, approval_decision, approval_request, transfer
+from services.credits.tables import account, approval_decision, approval_request, grant_signature, pledge, transfer
 
 # What a person moves by hand; all else follows from missions and rules.
 BY_HAND = (TransferKind.GRANT, TransferKind.REVERSE, TransferKind.WITHDRAW, TransferKind.CARRY)
@@ -125,6 +126,26 @@ async def lock_person(work: Work) -> None:
     await work.driver.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"metis:daily-limit:{work.territory}:{work.caller.identity}"
     )
+
+
+async def sum_withdrawn_alone(work: Work, campaign_id: UUID, contributor_id: UUID) -> int:
+    """What persons of the town took back in this contributor's name, each without a second one."""
+    own = select(pledge.c.id).where(pledge.c.campaign_id == campaign_id, pledge.c.contributor_id == contributor_id)
+    query = select(func.coalesce(func.sum(transfer.c.minutes), 0)).where(
+        transfer.c.campaign_id == campaign_id,
+        transfer.c.kind == TransferKind.WITHDRAW,
+        transfer.c.pledge_id.in_(own),
+        transfer.c.idempotency_key.startswith(f"{WITHDRAWN_ALONE}:"),
+    )
+    return int((await work.connection.execute(query)).scalar_one())
+
+
+async def sum_signed_alone(work: Work, campaign_id: UUID) -> int:
+    """What was granted in this campaign under signatures that nobody approved."""
+    query = select(func.coalesce(func.sum(grant_signature.c.minutes), 0)).where(
+        grant_signature.c.campaign_id == campaign_id, grant_signature.c.approval_id.is_(None)
+    )
+    return int((await work.connection.execute(query)).scalar_one())
 
 
 async def sum_moved_minutes(work: Work, campaign_id: UUID, *, since: datetime) -> int:

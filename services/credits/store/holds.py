@@ -1,4 +1,4 @@
-"""Reading holds of missions, and the refusals that were given instead."""
+"""Reading holds of missions."""
 
 from datetime import date
 from typing import Any
@@ -9,7 +9,7 @@ from sqlalchemy import Select, select
 from kernel.work import Work
 from services.credits.domain.holds import Hold
 from services.credits.store.missions import hold_of
-from services.credits.tables import actor, campaign, hold, mission, refusal
+from services.credits.tables import actor, hold, mission
 
 
 async def find_hold(work: Work, mission_id: UUID) -> Hold | None:
@@ -19,13 +19,8 @@ async def find_hold(work: Work, mission_id: UUID) -> Hold | None:
 
 
 async def list_overdue_holds(work: Work, *, ended_before: date) -> list[Hold]:
-    """Holds of missions over for long whose campaign is closed."""
-    query = (
-        select(hold)
-        .join(campaign, campaign.c.id == hold.c.campaign_id)
-        .where(hold.c.state == "held", campaign.c.state == "closed", hold.c.ends_on < ended_before)
-        .order_by(hold.c.mission_id)
-    )
+    """Holds of missions that were over before that day, whether or not their campaign is."""
+    query = select(hold).where(hold.c.state == "held", hold.c.ends_on < ended_before).order_by(hold.c.mission_id)
     return [hold_of(row._mapping) for row in await work.connection.execute(query)]
 
 
@@ -36,14 +31,4 @@ def select_holds(campaign_id: UUID) -> Select[Any]:
         .outerjoin(mission, mission.c.id == hold.c.mission_id)
         .outerjoin(actor, actor.c.id == hold.c.association_id)
         .where(hold.c.campaign_id == campaign_id)
-    )
-
-
-def select_refusals(campaign_id: UUID) -> Select[Any]:
-    return (
-        select(refusal, mission.c.title, actor.c.name.label("association_name"))
-        .select_from(refusal)
-        .outerjoin(mission, mission.c.id == refusal.c.mission_id)
-        .outerjoin(actor, actor.c.id == refusal.c.association_id)
-        .where(refusal.c.campaign_id == campaign_id)
     )

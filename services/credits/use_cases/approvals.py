@@ -1,9 +1,8 @@
 """Four eyes and daily limits: what an officer does by hand is weighed first, and above the threshold waits for another."""
 
-from datetime import datetime, time
 from uuid import UUID
 
-from kernel.clock import LOCAL_ZONE, local_date
+from kernel.clock import local_date
 from kernel.events.credits import ApprovalDecided, ApprovalRequested
 from kernel.ids import new_id
 from kernel.work import Work
@@ -21,14 +20,11 @@ from services.credits.domain.approvals import (
     digest_operation,
     needs_second_person,
     require_person,
-    require_within_limit,
 )
-from services.credits.domain.campaigns import Campaign
 from services.credits.domain.errors import (
     AlreadyDecided,
     AlreadyReversed,
     AlreadySigned,
-    ApprovalNeeded,
     ApprovalPending,
     NotReversible,
     RequestAltered,
@@ -37,12 +33,15 @@ from services.credits.domain.errors import (
 from services.credits.domain.grants import decide_grants, digest_computation
 from services.credits.domain.ledger import TransferKind
 from services.credits.domain.lots import decide_last_day
+from services.credits.domain.refusals import Attempt, Concerned, RefusalSubject
 from services.credits.store import approvals as store
 from services.credits.store import campaigns, grants, ledger
 from services.credits.use_cases.expiries import carry_credit_in, list_left
 from services.credits.use_cases.grants import sign_grants
 from services.credits.use_cases.pledges import require_contributor, require_worth, withdraw_pledge
+from services.credits.use_cases.refusals import keep_if_refused
 from services.credits.use_cases.reversals import INSTEAD, reverse_transfer
+from services.credits.use_cases.safeguards import require_allowance
 
 # What a mission reserved, or what was served (and delivered) of it, is undone as one: by which transfers it is weighed.
 UNDONE_TOGETHER = {
@@ -75,27 +74,10 @@ async def check_withdrawal(work: Work, pledge_id: UUID, *, minutes: int, reason:
     return await check_safeguards(work, WithdrawalForContributor(pledge_id, minutes), reason=reason)
 
 
-async def require_lowering_alone(work: Work, campaign_id: UUID, ref: str, *, minutes: int, note: str) -> None:
-    """A pledge written anew with fewer hours takes some back, too. A file cannot wait: it is told what to do instead."""
-    pledge = await campaigns.find_pledge(work, campaign_id, ref) if work.caller.is_town else None
-    if pledge is None or minutes >= pledge.minutes or (minutes, note) == (pledge.stated_minutes, pledge.note):
-        return
-    weight = await weigh(work, WithdrawalForContributor(pledge.id, pledge.minutes - minutes))
-    campaign = await campaigns.get_campaign(work, campaign_id)
-    if needs_second_person(campaign.facts.safeguards, weight.judged_minutes):
-        raise ApprovalNeeded(
-            f"This would take back {weight.minutes} minutes, more than one person may alone in this campaign: ask for it at"
-            f" POST /pledges/{pledge.id}/withdrawals, and another officer decides.",
-            minutes=weight.minutes,
-            four_eyes_above_minutes=campaign.facts.safeguards.four_eyes_above_minutes,
-        )
-    await require_allowance(work, campaign, minutes=weight.minutes)
-
-
 async def propose_operation(work: Work, operation: Operation, *, reason: str) -> ApprovalRequest:
     """Ask for a second person. Asking the same again while it waits gives the request that is there."""
-    person = require_person(work.caller.member_id)
     weight = await weigh(work, operation)
+    person = require_person(work.caller.member_id)
     await _require_possible(work, operation)
     digest = digest_operation(operation, campaign_id=weight.campaign_id, basis=weight.basis)
     await store.lock_subject(work, operation.kind, operation.subject_id)
@@ -142,8 +124,11 @@ async def decide_request(work: Work, request_id: UUID, *, outcome: DecisionOutco
     """Approve or decline what another proposed. An approval does it in this transaction, checked against the ledger anew:
     what the ledger refuses by now is refused, and the request stays open, for a fuller pool may cure it.
     """
-    person = require_person(work.caller.member_id)
     request = await store.get_request(work, request_id)
+    if outcome is DecisionOutcome.APPROVED:
+        subject = RefusalSubject(request.operation.kind)
+        keep_if_refused(work, Attempt(subject, request.campaign_id, request.minutes))
+    person = require_person(work.caller.member_id)
     request.require_decider(person)
     await _add_decision(work, request, Decision(outcome, reason, person, work.now))
     if outcome is DecisionOutcome.APPROVED:
@@ -203,23 +188,20 @@ async def _run(work: Work, request: ApprovalRequest) -> None:
         case ReversalOfTransfer(transfer_id, minutes):
             await reverse_transfer(work, transfer_id, reason=request.reason, minutes=minutes)
         case WithdrawalForContributor(pledge_id, minutes):
-            await withdraw_pledge(work, pledge_id, minutes=minutes, reason=request.reason)
+            await withdraw_pledge(work, pledge_id, minutes=minutes, reason=request.reason, approval_id=request.id)
         case CarryInOfCredit(campaign_id, from_campaign_id, expires_on):
             await carry_credit_in(work, campaign_id, from_campaign_id=from_campaign_id, expires_on=expires_on)
 
 
-async def require_allowance(work: Work, campaign: Campaign, *, minutes: int) -> None:
-    """Refuse what would carry the caller past the day's limit; holds their lock until the transaction ends."""
-    limit_minutes = campaign.facts.safeguards.daily_limit_minutes
-    if limit_minutes is None:
-        return
-    await store.lock_person(work)
-    midnight = datetime.combine(local_date(work.now), time.min, LOCAL_ZONE)
-    moved_minutes = await store.sum_moved_minutes(work, campaign.id, since=midnight)
-    require_within_limit(limit_minutes, moved_minutes=moved_minutes, minutes=minutes)
-
-
 async def weigh(work: Work, operation: Operation) -> Weight:
+    """As the ledger has it now. Whatever a rule says against it from here on is kept."""
+    weight = await _weigh(work, operation)
+    subject = RefusalSubject(operation.kind)
+    keep_if_refused(work, Attempt(subject, weight.campaign_id, weight.minutes, weight.concerned))
+    return weight
+
+
+async def _weigh(work: Work, operation: Operation) -> Weight:
     match operation:
         case SigningOfGrants():
             return await _weigh_grants(work, operation)
@@ -238,8 +220,9 @@ async def _weigh_grants(work: Work, operation: SigningOfGrants) -> Weight:
     by_association = {line.seat.association_id: line.computed_minutes for line in computed.lines}
     decisions = decide_grants(by_association, operation.adjustments, step_minutes=computed.rules.step_minutes)
     minutes = sum(decision.minutes for decision in decisions)
+    signed_minutes = await store.sum_signed_alone(work, campaign_id)
     digest = digest_computation(computed, campaign_id=campaign_id, proposal_id=operation.proposal_id)
-    return Weight(campaign_id, minutes, minutes, {"computation": digest})
+    return Weight(campaign_id, minutes, signed_minutes + minutes, {"computation": digest})
 
 
 async def _weigh_reversal(work: Work, operation: ReversalOfTransfer) -> Weight:
@@ -251,13 +234,15 @@ async def _weigh_reversal(work: Work, operation: ReversalOfTransfer) -> Weight:
     minutes = operation.minutes or sum(one.reversible_minutes for one in together)
     already_minutes = sum(one.reversed_minutes for one in together)
     basis = {"kind": found.kind, "from": str(found.source), "to": str(found.target), "minutes": found.minutes}
-    return Weight(found.campaign_id, minutes, already_minutes + minutes, basis)
+    return Weight(found.campaign_id, minutes, already_minutes + minutes, basis, Concerned.by(found))
 
 
 async def _weigh_withdrawal(work: Work, operation: WithdrawalForContributor) -> Weight:
     pledge = await campaigns.get_pledge(work, operation.pledge_id)
     basis = {"contributor_id": str(pledge.contributor_id), "ref": pledge.ref}
-    return Weight(pledge.campaign_id, operation.minutes, operation.minutes, basis)
+    taken_minutes = await store.sum_withdrawn_alone(work, pledge.campaign_id, pledge.contributor_id)
+    concerned = Concerned(contributor_id=pledge.contributor_id)
+    return Weight(pledge.campaign_id, operation.minutes, taken_minutes + operation.minutes, basis, concerned)
 
 
 async def _weigh_carry_in(work: Work, operation: CarryInOfCredit) -> Weight:

@@ -60,7 +60,7 @@ async def close_ended_campaign(work: Work, campaign_id: UUID) -> None:
 
 
 async def release_overdue_holds(work: Work, *, grace_days: int) -> int:
-    """Give back what closed campaigns still hold for missions over for more than `grace_days`."""
+    """Give back what is still held for missions over for more than `grace_days`."""
     ended_before = local_date(work.now) - timedelta(days=grace_days)
     overdue = await holds.list_overdue_holds(work, ended_before=ended_before)
     await release_overdue_holds_of(work, overdue, ended_before=ended_before)

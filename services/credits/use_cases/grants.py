@@ -19,8 +19,11 @@ from services.credits.domain.grants import (
 )
 from services.credits.domain.ledger import AccountKind, TransferKind, make_leg
 from services.credits.domain.lots import Lot, decide_last_day, end_of_day
+from services.credits.domain.refusals import Attempt, RefusalSubject
 from services.credits.store import campaigns, ledger, lots, registry
 from services.credits.store import grants as store
+from services.credits.use_cases.refusals import keep_if_refused
+from services.credits.use_cases.safeguards import require_signature_alone
 
 
 async def propose_grants(work: Work, campaign_id: UUID) -> UUID:
@@ -57,6 +60,8 @@ async def sign_grants(
     await _require_current(work, campaign, computed)
     minutes = {line.seat.association_id: line.computed_minutes for line in computed.lines}
     decisions = decide_grants(minutes, adjustments, step_minutes=campaign.facts.rules.step_minutes)
+    if approval_id is None:
+        await require_signature_alone(work, campaign, minutes=sum(decision.minutes for decision in decisions))
     await _require_known_associations(work, [decision for decision in decisions if decision.minutes])
     await store.add_signature(
         work,
@@ -75,6 +80,8 @@ async def require_computation(work: Work, campaign_id: UUID, proposal_id: UUID, 
     """The proposal is this campaign's and, where the officer quotes a digest, the computation that they read."""
     campaign = await campaigns.get_campaign(work, campaign_id)
     computed = await store.get_computation(work, campaign_id, proposal_id, campaign=campaign)
+    asked_minutes = sum(line.computed_minutes for line in computed.lines)
+    keep_if_refused(work, Attempt(RefusalSubject.GRANTS, campaign_id, asked_minutes))
     if digest is not None and digest != digest_computation(computed, campaign_id=campaign_id, proposal_id=proposal_id):
         raise ComputationOfAnother("The digest is not this proposal's: read the proposal again, then sign what you read.")
 

@@ -245,13 +245,13 @@ def _release(desk: _Desk, work: Work, command: Release) -> Answer:
     return Answer(_release_hold(desk, work, hold, reason=command.reason))
 
 
-def _release_hold(desk: _Desk, work: Work, hold: Hold, *, reason: str) -> Hold:
+def _release_hold(desk: _Desk, work: Work, hold: Hold, *, reason: str, overdue: bool = False) -> Hold:
     """Give a locked, held hold back; what comes back to an expired lot expires at once. Minutes served before stay served."""
     told = len(desk.journal.expired)
     freed, minutes = journals.release(desk.journal, hold, why=reason, author=ledger.author_of(work))
     if freed.served_minutes:
         freed = replace(freed, state=HoldState.SETTLED)
-    telling.tell_released(work, freed, minutes=minutes, reason=reason)
+    telling.tell_released(work, freed, minutes=minutes, reason=reason, overdue=overdue)
     telling.tell_expired(work, desk.journal, since=told)
     return desk.save(freed)
 
@@ -303,10 +303,11 @@ def _post_settlement(desk: _Desk, work: Work, hold: Hold, command: Settlement) -
 
 
 async def release_overdue_holds_of(work: Work, overdue: Sequence[Hold], *, ended_before: date) -> None:
-    """Holds outlive their closed campaign until their mission's own end, and the time to validate; then they go back, too."""
+    """A hold lasts until its mission's own end and the time to validate, whether or not its campaign does; then it goes back."""
     desk = await _open_desk(work, [Release(hold.mission_id, hold.campaign_id, hold.association_id, "") for hold in overdue])
     for hold in desk.holds.copy().values():
         if hold.state is HoldState.HELD and hold.ends_on is not None and hold.ends_on < ended_before:
-            reason = f"Mission échue le {hold.ends_on:%d/%m/%Y} et non validée, campagne close : réserve rendue"
-            _release_hold(desk, work, hold, reason=reason)
+            closed = ", campagne close" if desk.journal.campaigns[hold.campaign_id].state == "closed" else ""
+            reason = f"Mission échue le {hold.ends_on:%d/%m/%Y} et non validée dans le délai{closed} : réserve rendue"
+            _release_hold(desk, work, hold, reason=reason, overdue=True)
     await _save(work, desk)

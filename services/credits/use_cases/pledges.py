@@ -7,14 +7,18 @@ from kernel.auth import Caller, Role
 from kernel.events.credits import HoursPledged, PledgeWithdrawn
 from kernel.ids import new_ids
 from kernel.work import Work
-from services.credits.domain.campaigns import Outcome, Pledge, Promise
+from services.credits.domain.approvals import WITHDRAWN_ALONE
+from services.credits.domain.campaigns import Campaign, Outcome, Pledge, Promise
 from services.credits.domain.errors import Forbidden, MetisError, PledgeCommitted, PledgeOfAnother, PledgeTooSmall
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind, make_leg
+from services.credits.domain.refusals import Attempt, Concerned, RefusalSubject
 from services.credits.domain.wording import hours_text
 from services.credits.store import campaigns as store
 from services.credits.store import ledger, missions
 from services.credits.use_cases.campaigns import require_fit
 from services.credits.use_cases.combiner import Alone
+from services.credits.use_cases.refusals import keep_if_refused
+from services.credits.use_cases.safeguards import require_withdrawal_alone
 
 
 def may_contribute(caller: Caller, contributor_id: UUID) -> bool:
@@ -37,6 +41,8 @@ async def pledge_hours(
     imported twice.
     """
     require_contributor(work.caller, contributor_id)
+    concerned = Concerned(contributor_id=contributor_id)
+    keep_if_refused(work, Attempt(RefusalSubject.PLEDGE, campaign_id, minutes, concerned))
     campaign = await store.use_campaign(work, campaign_id)
     if (same := await store.find_same_pledge(work, campaign_id, ref, contributor_id, minutes=minutes, note=note)) is not None:
         return same, Outcome.UNCHANGED
@@ -55,7 +61,9 @@ async def pledge_hours(
         await require_fit(work, contributor_id, part="a contributor")
         await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
     elif minutes < pledge.minutes:
-        await _take_back(work, pledge, minutes=pledge.minutes - minutes, reason=f"Promesse ramenée à {hours_text(minutes)}")
+        _keep_withdrawal_if_refused(work, pledge, minutes=pledge.minutes - minutes)
+        why = f"Promesse ramenée à {hours_text(minutes)}"
+        await _take_back(work, campaign, pledge, minutes=pledge.minutes - minutes, reason=why, alone=work.caller.is_town)
     return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
 
 
@@ -96,16 +104,23 @@ async def _pledge_alone(work: Work, promise: Promise) -> Promised:
     )
 
 
-async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str) -> Pledge:
+async def withdraw_pledge(work: Work, pledge_id: UUID, *, minutes: int, reason: str, approval_id: UUID | None = None) -> Pledge:
     found = await store.get_pledge(work, pledge_id)
     require_contributor(work.caller, found.contributor_id)
+    _keep_withdrawal_if_refused(work, found, minutes=minutes)
     campaign = await store.use_campaign(work, found.campaign_id)
     campaign.require_not_closed()
     pledge = await store.lock_pledge(work, pledge_id)
     require_worth(pledge, minutes=minutes)
     pledge = await store.save_next_version(work, pledge, stated_minutes=pledge.stated_minutes, note=pledge.note)
-    await _take_back(work, pledge, minutes=minutes, reason=reason)
+    alone = work.caller.is_town and approval_id is None
+    await _take_back(work, campaign, pledge, minutes=minutes, reason=reason, alone=alone)
     return await store.get_pledge(work, pledge_id)
+
+
+def _keep_withdrawal_if_refused(work: Work, pledge: Pledge, *, minutes: int) -> None:
+    concerned = Concerned(contributor_id=pledge.contributor_id)
+    keep_if_refused(work, Attempt(RefusalSubject.WITHDRAWAL, pledge.campaign_id, minutes, concerned))
 
 
 async def _add_minutes(work: Work, pledge: Pledge, *, minutes: int) -> None:
@@ -132,14 +147,17 @@ def _tell_pledged(work: Work, pledge: Pledge, *, minutes: int) -> None:
     )
 
 
-async def _take_back(work: Work, pledge: Pledge, *, minutes: int, reason: str) -> None:
+async def _take_back(work: Work, campaign: Campaign, pledge: Pledge, *, minutes: int, reason: str, alone: bool) -> None:
+    """`alone`: one person of the town does it in the contributor's name. The key says so: such slices are added up."""
     await require_free_promise(work, pledge.campaign_id, pledge.contributor_id, minutes=minutes)
+    if alone:
+        await require_withdrawal_alone(work, campaign, pledge, minutes=minutes)
     leg = make_leg(
         TransferKind.WITHDRAW,
         campaign_id=pledge.campaign_id,
         holder_id=pledge.contributor_id,
         minutes=minutes,
-        key=f"withdraw:{pledge.id}:{pledge.version}",
+        key=f"{WITHDRAWN_ALONE if alone else 'withdraw'}:{pledge.id}:{pledge.version}",
         why=reason,
         pledge_id=pledge.id,
     )
@@ -160,7 +178,9 @@ def require_worth(pledge: Pledge, *, minutes: int) -> None:
     """Refuse to take more out of a pledge than it is worth, though the contributor's other pledges would cover it."""
     if minutes > pledge.minutes:
         raise PledgeTooSmall(
-            f"The pledge is worth {pledge.minutes} minutes; take back that many at most.", minutes=pledge.minutes
+            f"The pledge is worth {pledge.minutes} minutes; take back that many at most.",
+            minutes=pledge.minutes,
+            missing_minutes=minutes - pledge.minutes,
         )
 
 

@@ -45,7 +45,7 @@ def tell_reservation_refused(work: Work, hold: Hold, refusal: Refusal) -> None:
     )
 
 
-def tell_released(work: Work, hold: Hold, *, minutes: int, reason: str) -> None:
+def tell_released(work: Work, hold: Hold, *, minutes: int, reason: str, overdue: bool = False) -> None:
     work.publish(
         CreditReleased(
             mission_id=hold.mission_id,
@@ -53,6 +53,7 @@ def tell_released(work: Work, hold: Hold, *, minutes: int, reason: str) -> None:
             association_id=hold.association_id,
             minutes=minutes,
             reason=reason,
+            overdue=overdue,
         ),
         subject=hold.mission_id,
     )

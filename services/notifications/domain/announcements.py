@@ -77,6 +77,8 @@ RULES: tuple[Rule, ...] = (
     Rule("credits.credit_reserved.v1", _C.MISSIONS, (_A.VOLUNTEER, _A.ASSOCIATION, _A.COMPANY)),
     Rule("credits.reservation_refused.v1", _C.MISSIONS, (_A.ASSOCIATION, _A.VOLUNTEER, _A.OPERATORS)),
     Rule("matching.mission_cancelled.v1", _C.MISSIONS, (_A.VOLUNTEER, _A.ASSOCIATION, _A.COMPANY, _A.OPERATORS)),
+    # Nobody did anything, so no other e-mail tells it.
+    Rule("credits.credit_released.v1", _C.CREDIT, (_A.ASSOCIATION, _A.OPERATORS), when={"overdue": True}),
     # The cancellation brought the e-mail; the figure waits in the inbox.
     Rule("credits.credit_released.v1", _C.CREDIT, (_A.ASSOCIATION,), emailed=False),
     Rule("matching.timesheet_reported.v1", _C.MISSIONS, (_A.ASSOCIATION,)),
