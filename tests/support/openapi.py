@@ -89,9 +89,13 @@ def list_path_sites(template: str) -> dict[str, Site]:
     }
 
 
+def find_path_ids(template: str, id_of: IdOf) -> dict[str, str]:
+    """The path's parameters behind the territory."""
+    return {name: _id_at(site, id_of) for name, site in list_path_sites(template).items()}
+
+
 def build_path(template: str, id_of: IdOf) -> str:
-    sites = list_path_sites(template)
-    return template.removeprefix(PREFIX).format(**{name: _id_at(site, id_of) for name, site in sites.items()})
+    return template.removeprefix(PREFIX).format(**find_path_ids(template, id_of))
 
 
 def build_requests(method: str, template: str, id_of: IdOf) -> list[Request]:
