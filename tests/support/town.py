@@ -107,7 +107,16 @@ async def admit_when_known(town: Town, path: str, before: int, after: int) -> No
 
 
 async def propose_mission(town: Town, *, minutes: int = 120, setting: str = "professional", name: str = "essai") -> str:
-    """A qualified, open need and an open offer that fits, and the mission proposed from them."""
+    """The mission proposed from a need and an offer that fit."""
+    need_id, offer_id = await open_pair(town, minutes=minutes, setting=setting, name=name)
+    proposal = {"offer_id": offer_id}
+    mission = await town.people["animator"].post(f"/needs/{need_id}/proposals", proposal, key=f"propose-{need_id}")
+    town.ids["mission"] = str(mission["id"])
+    return town.ids["mission"]
+
+
+async def open_pair(town: Town, *, minutes: int = 120, setting: str = "professional", name: str = "essai") -> tuple[str, str]:
+    """A qualified, open need and an open offer that fits; gives their ids."""
     today = local_date(utc_now())
     need = {
         "campaign_id": town.ids["campaign"],
@@ -136,9 +145,8 @@ async def propose_mission(town: Town, *, minutes: int = 120, setting: str = "pro
     await animator.post(f"/needs/{need_id}/qualification", {"note": "vu avec l'association"}, key=f"qualify-{need_id}")
     await animator.post(f"/needs/{need_id}/opening", key=f"open-{need_id}")
     await town.officer.post(f"/offers/{offer_id}/opening", key=f"open-{offer_id}")
-    mission = await animator.post(f"/needs/{need_id}/proposals", {"offer_id": offer_id}, key=f"propose-{need_id}")
-    town.ids |= {"need": need_id, "offer": offer_id, "mission": mission["id"]}
-    return str(mission["id"])
+    town.ids |= {"need": need_id, "offer": offer_id}
+    return need_id, offer_id
 
 
 async def put_when_known(town: Town, path: str, body: Row) -> Row:
