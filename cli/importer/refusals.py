@@ -21,7 +21,9 @@ STATES = {
     "fulfilled": "satisfait", "withdrawn": "retiré", "expired": "expiré",
 }  # fmt: skip
 KINDS = {code: word for word, code in ACTOR_KINDS.items()}
-ACTOR_COLUMN = {SUBSIDIES: "association", "campagne": "operateur", "promesses": "contributeur", "besoins": "association"}
+ACTOR_COLUMN = {
+    SUBSIDIES: "association", "campagne": "operateur", "promesses": "contributeur", "besoins": "association", "offres": "membre",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def explain(layout: Layout, error: ApiError) -> Refusal:
 
 
 def _column_of(rule: Rule, layout: Layout) -> str:
-    """An "acteur" is called otherwise in most files."""
+    """Whom the row is about is called otherwise in each file."""
     name = ACTOR_COLUMN.get(layout.stem, "") if rule.column == "acteur" else rule.column
     return name if any(column.name == name for column in layout.columns) else ""
 

@@ -62,6 +62,7 @@ class TestExplain:
             ("acteurs", "identifier-taken", "552100554 belongs to Club (des) Amis (key amis).", "/siren", "siren", "« Club (des) Amis » (référence amis)"),
             ("subventions", "actor-unfit", "X is recorded as company and cannot be an association of the panel; name", "", "association", "enregistré comme « entreprise »"),
             ("promesses", "pledge-committed", "Of the 600 minutes still promised, 450 are set aside for missions; take back 150 at most, or", "", "heures", "de 2,5 h au plus"),
+            ("offres", "not-known-yet", "The volunteer is not an active member that the registry told about; record them first", "", "membre", "relancez l'import"),
             ("campagne", "campaign-not-draft", "Campaign c is open; its rules are fixed.", "", "ref", "ses règles ne changent plus"),
             ("besoins", "wrong-state", "It is fulfilled; only a draft, qualified or open need can be changed.", "", "ref", "il est satisfait"),
             ("subventions", "bad-input", "Input should be less than or equal to 100000000000", "/subsidy_before_cents", "avant_euros", "au plus 1000000000 €"),
