@@ -129,7 +129,7 @@ async def read_town(town: Town) -> TownOutcome:
         missions=missions,
         statements=await read_statements(town),
         books=await officer.get(f"{town.path}/books"),
-        refusals=await officer.everything(f"{town.path}/refusals"),
+        refusals=[one async for one in officer.every(f"{town.path}/refusals") if one["mission_id"]],
         emails=await officer.everything("/emails"),
         deliveries=await town.session(PARTNER).everything(f"/webhooks/{town.notes['webhook']}/deliveries"),
         reasons=await _read_reasons(town, missions),

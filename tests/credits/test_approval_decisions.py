@@ -67,6 +67,13 @@ class TestDecideRequest:
             "approved", guarded.officer.member_id, colleague.member_id,
         )  # fmt: skip
 
+    async def test_a_clock_that_lies_behind_decides_no_earlier_than_it_was_proposed(self, guarded: Scene) -> None:
+        request = await ask(guarded, SigningOfGrants(await compute(guarded)))
+        guarded.now -= timedelta(minutes=5)
+        decided = await decide(guarded, request, guarded.make_officer())
+        assert decided.decision is not None
+        assert decided.decision.decided_at == request.proposed_at
+
     async def test_reversal_and_withdrawal_are_done_alike(self, guarded: Scene) -> None:
         contributor = await guarded.pledge(600)
         (pledge,) = await guarded.fetch("SELECT id FROM pledge")

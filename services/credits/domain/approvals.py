@@ -156,6 +156,10 @@ class ApprovalRequest:
         if now >= self.expires_at:
             raise RequestExpired(f"It waited until {self.expires_at:%Y-%m-%d} for a second person; propose it anew.")
 
+    def decided_at(self, now: datetime) -> datetime:
+        """Not before it was proposed: the clock of the replica that decides may lie behind."""
+        return max(now, self.proposed_at)
+
     def require_decider(self, person: UUID) -> None:
         if person == self.proposed_by:
             raise OwnRequest("You proposed it: ask another officer to decide, or withdraw it.")

@@ -127,9 +127,11 @@ async def list_moved_since(work: Work, campaign_id: UUID, versions: Mapping[UUID
 
 
 async def count_refusals(work: Work, campaign_id: UUID) -> dict[str, tuple[int, int]]:
-    """By code: how many, and the minutes asked for."""
+    """By code, of missions alone: how many, and the minutes asked for."""
     query = select(refusal.c.code, func.count().label("many"), func.sum(refusal.c.asked_minutes).label("minutes"))
-    rows = await work.connection.execute(query.where(refusal.c.campaign_id == campaign_id).group_by(refusal.c.code))
+    rows = await work.connection.execute(
+        query.where(refusal.c.campaign_id == campaign_id, refusal.c.mission_id.is_not(None)).group_by(refusal.c.code)
+    )
     return {row.code: (row.many, int(row.minutes)) for row in rows}
 
 

@@ -130,7 +130,7 @@ async def decide_request(work: Work, request_id: UUID, *, outcome: DecisionOutco
         keep_if_refused(work, Attempt(subject, request.campaign_id, request.minutes))
     person = require_person(work.caller.member_id)
     request.require_decider(person)
-    await _add_decision(work, request, Decision(outcome, reason, person, work.now))
+    await _add_decision(work, request, Decision(outcome, reason, person, request.decided_at(work.now)))
     if outcome is DecisionOutcome.APPROVED:
         await _run(work, request)
     return await store.get_request(work, request_id)
@@ -141,7 +141,7 @@ async def withdraw_request(work: Work, request_id: UUID, *, reason: str) -> Appr
     person = require_person(work.caller.member_id)
     request = await store.get_request(work, request_id)
     request.require_proposer(person)
-    await _add_decision(work, request, Decision(DecisionOutcome.WITHDRAWN, reason, person, work.now))
+    await _add_decision(work, request, Decision(DecisionOutcome.WITHDRAWN, reason, person, request.decided_at(work.now)))
     return await store.get_request(work, request_id)
 
 
