@@ -493,7 +493,8 @@ def seal_rows(table: str, *, refusal: str = "ledger_refuse_change") -> str:
     """
     return f"""
 ALTER TABLE "{table}" ADD xact xid8 NOT NULL DEFAULT pg_current_xact_id();
-CREATE INDEX ix_{table}_xact ON "{table}" (territory, xact);
+-- For the sealer alone: see migration 0016.
+CREATE INDEX ix_{table}_xact ON "{table}" (territory, xact) WHERE xact IS NOT NULL;
 CREATE OR REPLACE TRIGGER {table}_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON "{table}"
   FOR EACH STATEMENT EXECUTE FUNCTION {refusal}();
 """

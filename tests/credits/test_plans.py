@@ -16,6 +16,8 @@ from kernel.ids import new_id
 from kernel.migrate import create_database, database_name, upgrade, url_for
 from kernel.work import Work, open_work
 from services.credits.domain.campaigns import Outcome, Promise
+from services.credits.domain.statements import AsOf, Basis
+from services.credits.store.statements import list_balances_at
 from services.credits.use_cases.combiner import Combiner
 from services.credits.use_cases.pledges import decide_promises
 from tests.builders.credits import Scene
@@ -27,13 +29,16 @@ PROMISES = 1500
 READ = "SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) AS rows FROM pg_stat_xact_user_tables WHERE relname = ANY($1)"
 
 
+def young_owner_url(postgres_url: str) -> str:
+    return url_for(postgres_url, database=database_name("credits", prefix=PREFIX))
+
+
 @pytest.fixture
 async def young(postgres_url: str, service_url: Callable[[str], str], territory: str) -> AsyncIterator[Scene]:
     """The first town of an instance, with one connection, which has planned everything before there was anything."""
     service_url("credits")  # brings the runtime role, and its password
     url = await create_database(postgres_url, service="credits", password="only-for-tests", prefix=PREFIX)
-    name = database_name("credits", prefix=PREFIX)
-    owner_url = url_for(postgres_url, database=name)
+    name, owner_url = database_name("credits", prefix=PREFIX), young_owner_url(postgres_url)
     await asyncio.to_thread(upgrade, owner_url, MIGRATIONS)
     owner = await asyncpg.connect(owner_url)
     for table in ("account", "outbox", "pledge", "transfer"):  # statistics that came by themselves would plan anew
@@ -57,14 +62,38 @@ async def count_read(work: Work) -> Counter[str]:
     return Counter({row["relname"]: row["rows"] for row in rows})
 
 
+async def pledge_many(scene: Scene, count: int) -> None:
+    combiner = Combiner(scene.database, decide_promises)
+    await asyncio.gather(*(combiner.submit(scene.officer, promise(scene)) for _ in range(count)))
+
+
 class TestPlansOfTheFirstHour:
     async def test_read_no_more_of_a_ledger_that_has_grown(self, young: Scene) -> None:
-        combiner = Combiner(young.database, decide_promises)
         for count in (2, PROMISES):
-            await asyncio.gather(*(combiner.submit(young.officer, promise(young)) for _ in range(count)))
+            await pledge_many(young, count)
         async with open_work(young.database, Caller.system(young.territory), now=utc_now()) as work:
             before = await count_read(work)
             answers = await decide_promises(work, [(work, promise(young)) for _ in range(2)])
             read = await count_read(work) - before
         assert [answer[1] for answer in answers if isinstance(answer, tuple)] == [Outcome.CREATED] * 2
         assert read.total() < 100, f"{read} rows read for two promises among {PROMISES}"
+
+
+class TestPlansForATownThatStatisticsHaveNotSeen:
+    async def test_read_no_more_for_a_balance_of_before(self, young: Scene, postgres_url: str) -> None:
+        neighbour = await Scene(young.database, "2A004").start()
+        await pledge_many(neighbour, 300)
+        owner = await asyncpg.connect(young_owner_url(postgres_url))
+        await owner.execute("ANALYZE")
+        await owner.close()
+        await pledge_many(young, PROMISES)
+        pool = (await young.fetch("SELECT id FROM account WHERE kind = 'pool'"))[0]["id"]
+        half = (await young.fetch("SELECT recorded_at FROM transfer ORDER BY id OFFSET $1 LIMIT 1", PROMISES // 2))[0][
+            "recorded_at"
+        ]
+        async with open_work(young.database, Caller.system(young.territory), now=utc_now()) as work:
+            before = await count_read(work)
+            balances = await list_balances_at(work, young.campaign_id, [pool], AsOf(Basis.RECORDED, half))
+            read = await count_read(work) - before
+        assert 0 < balances[pool][0] < PROMISES
+        assert read.total() < 100, f"{read} rows read for one balance among {PROMISES}"

@@ -29,8 +29,8 @@ CREATE INDEX ix_transfer_far_class ON transfer (campaign_id, ({CLASS}), effectiv
 
 # Of a class with lags of less than a day only a day on each side of the instant is read, whatever the ledger's size and
 # however late something else was once. SECURITY DEFINER: under a row-level policy no index of an expression is used, since
-# the expression might tell of other rows. IS NOT DISTINCT FROM as in 0004: no index is taken for the territory alone. One
-# plan for all, by index and one by one, as in 0010.
+# the expression might tell of other rows (an owner whom policies bind gets the same sums, more slowly). IS NOT DISTINCT FROM
+# as in 0004: no index is taken for the territory alone. One plan for all, by index and one by one, as in 0010.
 OUT_OF_STEP = f"""
 -- By account: entries and minutes that took effect before the instant and were recorded from it on, less those that were
 -- recorded before it and take effect from it on. Added to `ledger_account_at`, what was in effect before the instant.
