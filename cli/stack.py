@@ -1,12 +1,15 @@
 """The whole platform on one machine: PostgreSQL, four services and the gateway, each its own process."""
 
 import asyncio
+import fcntl
 import importlib
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cli import embedded_postgres
 from cli.console import CliError
@@ -17,6 +20,7 @@ from cli.state import Secrets, State
 
 HOST = "127.0.0.1"
 PORTS = {"gateway": 8100, "registry": 8101, "matching": 8102, "credits": 8103, "notifications": 8104}
+PORT_TRIES = 5
 GATEWAY_FACTORY = "gateway.app:make_gateway"
 ADMIN_CLIENT = "instance-admin"
 # Enough for a town on one machine; the server takes 120 connections in all.
@@ -57,9 +61,9 @@ async def run_stack(
     `environment` is given to all processes beside what they need. METIS_DATABASE_URL and METIS_AMQP_URL, when set,
     stand for a server and a broker of one's own.
     """
-    with state.locked():
+    with state.locked(), ExitStack() as held:
         _keep_last_logs(state)
-        ports, remarks = choose_ports(PORTS)
+        ports, remarks = choose_ports(PORTS, held=held)
         children = Children(environment=_base_environment() | dict(environment or {}), log=state.logs / "nursery.log")
         stack = Stack(state, state.secrets(), ports, children, remarks=remarks)
         try:
@@ -162,18 +166,21 @@ def _amqp_url() -> str | None:
     return os.environ.get("METIS_AMQP_URL")
 
 
-def choose_ports(wanted: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
-    """The usual ports where they are free, others where they are taken; and a remark for each that moved."""
+def choose_ports(wanted: Mapping[str, int], *, held: ExitStack | None = None) -> tuple[dict[str, int], list[str]]:
+    """The usual ports where they are free, others where they are taken; and a remark for each that moved.
+
+    While `held` is open no other stack of this machine takes them: seconds pass until a process listens.
+    """
     chosen, remarks = {}, []
     for name, port in wanted.items():
-        chosen[name] = _free_port(port)
+        chosen[name] = _free_port(port, held=held)
         if chosen[name] != port:
             remarks.append(f"Le port {port} est occupé : {name} écoute sur {chosen[name]}.")
     return chosen, remarks
 
 
-def _free_port(wanted: int) -> int:
-    for port in (wanted, 0):
+def _free_port(wanted: int, *, held: ExitStack | None) -> int:
+    for port in (wanted, *[0] * PORT_TRIES):
         with socket.socket() as probe:
             # As uvicorn does it: a port in TIME_WAIT is free, one that somebody listens on is not.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -181,8 +188,23 @@ def _free_port(wanted: int) -> int:
                 probe.bind((HOST, port))
             except OSError:
                 continue
-            return int(probe.getsockname()[1])
+            found = int(probe.getsockname()[1])
+        if held is None or _claim(found, held):
+            return found
     raise CliError("Aucun port libre sur cette machine.", cure="Fermez des programmes qui écoutent, puis réessayez.")
+
+
+def _claim(port: int, held: ExitStack) -> bool:
+    """Whether no other stack has chosen it. The claim leaves with the process, however that ends."""
+    try:
+        file = held.enter_context((Path(tempfile.gettempdir()) / f"metis-port-{port}.lock").open("a"))
+    except OSError:
+        return True  # somebody else's file, or nowhere to write: then the first to listen has it, as before
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 async def _stop(stack: Stack, *, say: Say) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,15 @@ class TestSpawn:
             return False
 
         await wait_until(gone, what="the child to follow its nursery")
+
+
+class TestChoosePorts:
+    def test_gives_two_stacks_that_start_together_ports_of_their_own(self) -> None:
+        port = choose_ports({"gateway": 0})[0]["gateway"]
+        with ExitStack() as first, ExitStack() as second:
+            mine, _ = choose_ports({"gateway": port}, held=first)
+            theirs, remarks = choose_ports({"gateway": port}, held=second)
+            assert mine["gateway"] == port != theirs["gateway"]
+            assert str(port) in remarks[0]
+        with ExitStack() as third:
+            assert choose_ports({"gateway": port}, held=third)[0]["gateway"] == port
