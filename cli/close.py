@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from cli.api import ApiError, Session
 from cli.close_tables import hours, print_findings, print_preview, print_steps
-from cli.console import CliError, console
+from cli.console import CliError, confirm, console
 from cli.http import make_client
 
 Ask = Callable[[str], bool]
@@ -51,7 +51,7 @@ def run(
         async with make_client(url) as http:
             session = Session(http, url.rstrip("/"), territory, client_id, client_secret)
             found = await _find_campaign(session, campaign)
-            guide = Guide(session, found, ask=(lambda _: True) if yes else _confirm, folder=folder)
+            guide = Guide(session, found, ask=(lambda _: True) if yes else confirm, folder=folder)
             await (guide.show_preview() if dry_run else guide.close(reason))
 
     try:
@@ -60,12 +60,6 @@ def run(
         console.print(f"Arrêté. Ce qui est fait est gardé ; la suite : [bold]metis close {escape(campaign)}[/]")
         return 1
     return 0
-
-
-def _confirm(question: str) -> bool:
-    """Yes only when it is said; Enter alone is no."""
-    answer: str = typer.prompt(f"{question} [o/N]", default="", show_default=False)
-    return answer.strip().lower() in {"o", "oui", "y", "yes"}
 
 
 async def _find_campaign(session: Session, name: str) -> dict[str, Any]:
