@@ -45,11 +45,12 @@ CREATE TABLE offer_search (
   territory text NOT NULL,
   commune text,
   referential text NOT NULL,          -- version of the referential that its skills were read with; '' to be read anew
-  skills integer[] STORAGE MAIN NOT NULL,
-  tokens integer[] STORAGE EXTERNAL NOT NULL,
+  skills integer[] NOT NULL,
+  tokens integer[] NOT NULL,
   PRIMARY KEY (territory, offer_id),
   FOREIGN KEY (territory, offer_id) REFERENCES offer
 ) WITH (fillfactor = 90, toast_tuple_target = 128);  -- minutes change often, and no index has them
+ALTER TABLE offer_search ALTER COLUMN skills SET STORAGE MAIN, ALTER COLUMN tokens SET STORAGE EXTERNAL;
 CREATE INDEX ix_offer_search_tokens ON offer_search USING gin (tokens) WITH (fastupdate = off);
 CREATE INDEX ix_offer_search_volunteer ON offer_search (territory, volunteer_id, offer_id);
 
