@@ -37,13 +37,18 @@ async def list_lines(
     """The first `limit` lines from `first` on, in the order of the period's time."""
     list_ids = _list_recorded if period.basis is Basis.RECORDED else _list_in_effect
     ids = await list_ids(work, scope, starts, first=first, until=period.until, limit=limit)
-    at = transfer.c.recorded_at if period.basis is Basis.RECORDED else transfer.c.effective_at
-    query = select_lines().where(_is_any(transfer.c.id, ids)).order_by(at, transfer.c.recorded_at, transfer.c.id)
+    return await read_lines(work, scope, period.basis, is_any(transfer.c.id, ids))
+
+
+async def read_lines(work: Work, scope: Scope, basis: Basis, *which: ColumnElement[bool]) -> list[StatementLine]:
+    """These transfers, in the order of this time, each with what it moves in the scope."""
+    at = transfer.c.recorded_at if basis is Basis.RECORDED else transfer.c.effective_at
+    query = select_lines().where(*which).order_by(at, transfer.c.recorded_at, transfer.c.id)
     rows = await work.connection.execute(query)
     return [StatementLine(moved := transfer_of(row), row.title, row.volunteer_id, moved_in(moved, scope)) for row in rows]
 
 
-def _is_any(column: ColumnElement[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
+def is_any(column: ColumnElement[UUID], ids: Iterable[UUID]) -> ColumnElement[bool]:
     """One array, however many: a statement takes 32,767 parameters."""
     return column == any_(literal(list(ids), ARRAY(Uuid)))
 
@@ -67,7 +72,7 @@ async def _list_recorded(
     if scope.holder_id is None:
         query = query.where(transfer.c.campaign_id == scope.campaign_id)
     else:
-        query = query.where(_is_any(transfer.c.id, await _list_next(work, starts, limit=limit)))
+        query = query.where(is_any(transfer.c.id, await _list_next(work, starts, limit=limit)))
     if first is not None:
         query = query.where(transfer.c.recorded_at >= first)
     if until is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, literal, or_, select
+from sqlalchemy import or_, select
 
 from kernel.work import Work
 from services.credits.domain.errors import NotFound
@@ -18,11 +18,10 @@ from services.credits.domain.statements import (
     Scope,
     Statement,
     StatementLine,
-    moved_in,
     page_statement,
 )
-from services.credits.store.ledger import source, target, transfer_of
-from services.credits.store.statement_lines import select_lines
+from services.credits.store.ledger import source, target
+from services.credits.store.statement_lines import is_any, read_lines
 from services.credits.tables import hold, mission, transfer
 
 
@@ -47,12 +46,11 @@ async def _list_missions(work: Work, campaign_id: UUID, volunteer_id: UUID) -> S
 
 
 async def _list_lines(work: Work, campaign_id: UUID, mission_ids: Sequence[UUID], *, basis: Basis) -> list[StatementLine]:
-    at = transfer.c.recorded_at if basis is Basis.RECORDED else transfer.c.effective_at
-    query = select_lines().where(
-        transfer.c.mission_id == any_(literal(list(mission_ids), ARRAY(Uuid))),
+    return await read_lines(
+        work,
+        Scope(campaign_id, None, VOLUNTEER_ACCOUNTS),
+        basis,
+        is_any(transfer.c.mission_id, mission_ids),
         transfer.c.campaign_id == campaign_id,
         or_(source.c.kind.in_(VOLUNTEER_ACCOUNTS), target.c.kind.in_(VOLUNTEER_ACCOUNTS)),
     )
-    rows = await work.connection.execute(query.order_by(at, transfer.c.recorded_at, transfer.c.id))
-    scope = Scope(campaign_id, None, VOLUNTEER_ACCOUNTS)
-    return [StatementLine(moved := transfer_of(row), row.title, row.volunteer_id, moved_in(moved, scope)) for row in rows]
