@@ -3,7 +3,6 @@
 Everything is kept by the platform: the command may be stopped anywhere and called again, and goes on where it stopped.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from uuid import UUID, uuid4
 import typer
 from rich.markup import escape
 
+from cli.access import Access
 from cli.api import ApiError, Session
 from cli.close_tables import hours, print_findings, print_preview, print_steps
 from cli.console import CliError, confirm, console
-from cli.http import make_client
 
 Ask = Callable[[str], bool]
 BLOCKING = "blocking"
@@ -28,34 +27,16 @@ class Stopped(Exception):
     """The person said no, or something stands in the way; what was done stays done."""
 
 
-def run(
-    url: str,
-    *,
-    client_id: str,
-    client_secret: str,
-    campaign: str,
-    reason: str,
-    dry_run: bool,
-    yes: bool,
-    folder: Path | None,
-) -> int:
+def run(access: Access, *, campaign: str, reason: str, dry_run: bool, yes: bool, folder: Path | None) -> int:
     """Returns the exit code: 0 once the report is signed (or shown, of a dry run), 1 when it stopped before."""
-    territory, dot, _ = client_id.partition(".")
-    if not dot or not client_secret:
-        raise CliError(
-            "Il faut le client d'un agent et son secret.",
-            cure="Donnez --client-id 92071.… et --client-secret …, ou METIS_CLIENT_ID et METIS_CLIENT_SECRET.",
-        )
 
-    async def close() -> None:
-        async with make_client(url) as http:
-            session = Session(http, url.rstrip("/"), territory, client_id, client_secret)
-            found = await _find_campaign(session, campaign)
-            guide = Guide(session, found, ask=(lambda _: True) if yes else confirm, folder=folder)
-            await (guide.show_preview() if dry_run else guide.close(reason))
+    async def close(session: Session) -> None:
+        found = await _find_campaign(session, campaign)
+        guide = Guide(session, found, ask=(lambda _: True) if yes else confirm, folder=folder)
+        await (guide.show_preview() if dry_run else guide.close(reason))
 
     try:
-        asyncio.run(close())
+        access.run(close)
     except (Stopped, typer.Abort, KeyboardInterrupt):
         console.print(f"Arrêté. Ce qui est fait est gardé ; la suite : [bold]metis close {escape(campaign)}[/]")
         return 1

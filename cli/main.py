@@ -9,6 +9,7 @@ from uuid import UUID
 
 import typer
 
+from cli.access import Access, with_access
 from cli.console import CliError, TeachingGroup, console
 from cli.ledger import ledger_app
 from cli.matching import match_app
@@ -138,16 +139,15 @@ def import_(  # noqa: PLR0917  (typer passes by name)
 
 
 @app.command(rich_help_panel=WORK)
-def close(  # noqa: PLR0917  (typer passes by name)
+@with_access
+def close(
+    access: Access,
     campaign: Annotated[str, typer.Argument(help="Référence de la campagne, p. ex. sceaux-2026, ou son identifiant.")],
+    *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Montrer ce que la clôture ferait, sans rien écrire.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Oui à tout : avertissements, échéance, signature.")] = False,
     reason: Annotated[str, typer.Option("--reason", help="Motif de la clôture, écrit au rapport.")] = "",
     out: Annotated[Path | None, typer.Option("--out", help="Dossier où écrire le rapport (JSON, CSV, PDF).")] = None,
-    client_id: Annotated[str, typer.Option(envvar="METIS_CLIENT_ID", help="Client d'un agent du territoire.")] = "",
-    client_secret: Annotated[str, typer.Option(envvar="METIS_CLIENT_SECRET", help="Son secret.")] = "",
-    url: UrlOption = None,
-    state: StateOption = STATE,
 ) -> None:
     """Clore une campagne, pas à pas (close a campaign).
 
@@ -162,11 +162,8 @@ def close(  # noqa: PLR0917  (typer passes by name)
     """
     from cli.close import run
 
-    address = url or State(state).gateway_url()
     code = run(
-        address,
-        client_id=client_id,
-        client_secret=client_secret,
+        access,
         campaign=campaign,
         reason=reason,
         dry_run=dry_run,
