@@ -181,7 +181,7 @@ class Relay:
             self._wake.clear()
             await self._wake.wait()
         if not self._must_read and not self._held.ready:
-            await until_woken(self._wake, LINGER_SECONDS if self._held.confirmed else POLL_SECONDS)
+            await until_woken(self._wake, LINGER_SECONDS if self._held.confirmed or self._lanes else POLL_SECONDS)
 
     async def _send(self, events: Sequence[Outgoing]) -> None:
         """Publish a batch, then what waited behind it. What fails stays in the outbox."""
