@@ -62,6 +62,11 @@ class Work:
 
     def publish(self, event: Event, *, subject: UUID | str) -> UUID:
         """Tell everybody, if and when this transaction commits. Order is kept per subject."""
+        self._outgoing.append(row := self.encode(event, subject=subject))
+        return row[0]
+
+    def encode(self, event: Event, *, subject: UUID | str) -> OutboxRow:
+        """The row that publishes an event, for a statement that writes it with what it tells; then `add_entered`."""
         event_id, about = new_id(), str(subject)
         traceparent = self.context.run(current_traceparent) if self.context else current_traceparent()
         body = encode_event(
@@ -74,8 +79,7 @@ class Work:
             traceparent=traceparent,
             actorid=self.caller.identity,
         )
-        self._outgoing.append((event_id, event.event_type, about, body, traceparent, self.now))
-        return event_id
+        return event_id, event.event_type, about, body, traceparent, self.now
 
     def take_outgoing(self) -> list[OutboxRow]:
         """The events published so far, for a statement of the use case's own that writes them to the outbox with what they

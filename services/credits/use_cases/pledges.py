@@ -43,6 +43,10 @@ async def pledge_hours(
     require_contributor(work.caller, contributor_id)
     concerned = Concerned(contributor_id=contributor_id)
     keep_if_refused(work, Attempt(RefusalSubject.PLEDGE, campaign_id, minutes, concerned))
+    if minutes > 0:
+        [new] = await _add_promises(work, [(work, Promise(campaign_id, ref, contributor_id, minutes, note))])
+        if new is not None:
+            return new, Outcome.CREATED
     campaign = await store.use_campaign(work, campaign_id)
     if (same := await store.find_same_pledge(work, campaign_id, ref, contributor_id, minutes=minutes, note=note)) is not None:
         return same, Outcome.UNCHANGED
@@ -76,21 +80,23 @@ async def decide_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> 
         ((view, promise),) = asked
         return [await _pledge_alone(view, promise)]
     mine = [number for number, (view, promise) in enumerate(asked) if may_contribute(view.caller, promise.contributor_id)]
+    added = dict(zip(mine, await _add_promises(work, [asked[number] for number in mine]), strict=True)) if mine else {}
+    new = {number: pledge for number, pledge in added.items() if pledge is not None}
+    return [(new[number], Outcome.CREATED) if number in new else Alone() for number in range(len(asked))]
+
+
+async def _add_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> list[Pledge | None]:
+    """Those that are new, of contributors and campaigns that can take them; None for what needs a closer look."""
     pledges = [
         Pledge(id, promise.campaign_id, promise.ref, promise.contributor_id, promise.minutes, promise.note, 1, promise.minutes)
-        for id, (_, promise) in zip(new_ids(len(mine)), (asked[number] for number in mine), strict=True)
+        for id, (_, promise) in zip(new_ids(len(asked)), asked, strict=True)
     ]
-    answers: list[Promised | MetisError | Alone] = [Alone()] * len(asked)
-    if not mine:
-        return answers
-    for number, pledge in zip(mine, pledges, strict=True):  # told before it is known: events of pledges not added are dropped
-        _tell_pledged(asked[number][0], pledge, minutes=pledge.minutes)
-    authors = [ledger.author_of(asked[number][0]) for number in mine]
-    added = await store.post_promises(work, list(zip(pledges, authors, strict=True)))
-    for number, pledge in zip(mine, pledges, strict=True):
-        if pledge.id in added:
-            answers[number] = (pledge, Outcome.CREATED)
-    return answers
+    rows = [
+        (pledge, ledger.author_of(view), view.encode(_pledged(pledge, minutes=pledge.minutes), subject=pledge.id))
+        for pledge, (view, _) in zip(pledges, asked, strict=True)
+    ]
+    added = await store.post_promises(work, rows)
+    return [pledge if pledge.id in added else None for pledge in pledges]
 
 
 async def _pledge_alone(work: Work, promise: Promise) -> Promised:
@@ -125,7 +131,7 @@ def _keep_withdrawal_if_refused(work: Work, pledge: Pledge, *, minutes: int) -> 
 
 async def _add_minutes(work: Work, pledge: Pledge, *, minutes: int) -> None:
     await ledger.post(work, [_pledge_leg(pledge, minutes=minutes)])
-    _tell_pledged(work, pledge, minutes=minutes)
+    work.publish(_pledged(pledge, minutes=minutes), subject=pledge.id)
 
 
 def _pledge_leg(pledge: Pledge, *, minutes: int) -> Leg:
@@ -140,10 +146,9 @@ def _pledge_leg(pledge: Pledge, *, minutes: int) -> Leg:
     )
 
 
-def _tell_pledged(work: Work, pledge: Pledge, *, minutes: int) -> None:
-    work.publish(
-        HoursPledged(campaign_id=pledge.campaign_id, pledge_id=pledge.id, contributor_id=pledge.contributor_id, minutes=minutes),
-        subject=pledge.id,
+def _pledged(pledge: Pledge, *, minutes: int) -> HoursPledged:
+    return HoursPledged(
+        campaign_id=pledge.campaign_id, pledge_id=pledge.id, contributor_id=pledge.contributor_id, minutes=minutes
     )
 
 
