@@ -117,24 +117,46 @@ def read_traces(tracks: Tracks) -> list[list[Span]]:
 
 
 async def read_town(town: Town) -> TownOutcome:
+    """All at once: it is the reading of a dozen lists."""
     officer = town.as_officer
-    grants = await officer.everything(f"{town.path}/grants")
-    proposals = [await officer.get(f"{town.path}/grant-proposals/{id}") for id in dict.fromkeys(g["proposal_id"] for g in grants)]
-    missions = await officer.everything("/missions")
+    async with asyncio.TaskGroup() as group:
+        granted = group.create_task(_read_grants(town))
+        told = group.create_task(_read_missions(town))
+        needs = group.create_task(officer.everything("/needs"))
+        statements = group.create_task(read_statements(town))
+        books = group.create_task(officer.get(f"{town.path}/books"))
+        refusals = group.create_task(officer.everything(f"{town.path}/refusals"))
+        emails = group.create_task(officer.everything("/emails"))
+        deliveries = group.create_task(town.session(PARTNER).everything(f"/webhooks/{town.notes['webhook']}/deliveries"))
+        papers = group.create_task(read_papers(town))
+    (grants, lines), (missions, reasons) = granted.result(), told.result()
     return TownOutcome(
         town=town,
         grants=grants,
-        lines={line["association_id"]: line for proposal in proposals for line in proposal["lines"]},
-        needs=await officer.everything("/needs"),
+        lines=lines,
+        needs=needs.result(),
         missions=missions,
-        statements=await read_statements(town),
-        books=await officer.get(f"{town.path}/books"),
-        refusals=[one async for one in officer.every(f"{town.path}/refusals") if one["mission_id"]],
-        emails=await officer.everything("/emails"),
-        deliveries=await town.session(PARTNER).everything(f"/webhooks/{town.notes['webhook']}/deliveries"),
-        reasons=await _read_reasons(town, missions),
-        papers=await read_papers(town),
+        statements=statements.result(),
+        books=books.result(),
+        refusals=[refusal for refusal in refusals.result() if refusal["mission_id"]],
+        emails=emails.result(),
+        deliveries=deliveries.result(),
+        reasons=reasons,
+        papers=papers.result(),
     )
+
+
+async def _read_grants(town: Town) -> tuple[list[Row], dict[str, Row]]:
+    """The grants, and by association the line of the computation that was signed."""
+    grants = await town.as_officer.everything(f"{town.path}/grants")
+    ids = dict.fromkeys(grant["proposal_id"] for grant in grants)
+    proposals = [await town.as_officer.get(f"{town.path}/grant-proposals/{id}") for id in ids]
+    return grants, {line["association_id"]: line for proposal in proposals for line in proposal["lines"]}
+
+
+async def _read_missions(town: Town) -> tuple[list[Row], dict[str, str]]:
+    missions = await town.as_officer.everything("/missions")
+    return missions, await _read_reasons(town, missions)
 
 
 async def _read_reasons(town: Town, missions: list[Row]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from services.matching.domain.shared import Commune
-from services.matching.engine.communes import UnclearCommune, load_communes, resolve_commune
+from services.matching.engine.communes import KnownCommunes, UnclearCommune, load_communes, resolve_commune
 from services.matching.engine.places import measure_distance_km
 
 HERE = Path(__file__).resolve().parents[2]
@@ -48,6 +48,19 @@ class TestLoadCommunes:
         assert median(errors) < 0.3
         assert errors[int(0.99 * len(errors))] < 1.5
         assert errors[-1] < 15  # an island off Granville, and the forests of Guyane
+
+
+class TestKnownCommunes:
+    def test_what_was_recorded_goes_before_france_and_spares_reading_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ours = Commune("Sceaux-en-Essai", 48.7, 2.2)
+        known = KnownCommunes({"92071": ours})
+        with monkeypatch.context() as patched:
+            patched.setattr("services.matching.engine.communes.load_communes", lambda: pytest.fail("read"))
+            assert "92071" in known
+            assert known.get("92071") is ours
+        assert known["92014"].name == "Bourg-la-Reine"
+        assert known.get("92999") is None
+        assert len(known) == len(set(known)) == len(load_communes())
 
 
 class TestResolveCommune:

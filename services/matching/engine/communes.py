@@ -1,7 +1,7 @@
 """Every French commune's name and place, known without asking anybody (services/matching/referential/communes/).
 
 Arrondissements of Paris, Lyon and Marseille, overseas, and former communes included. What an instance's registry has recorded
-goes before it: `ChainMap(recorded, load_communes())`.
+goes before it: `KnownCommunes`.
 """
 
 import lzma
@@ -55,6 +55,22 @@ def _read() -> Iterator[list[str]]:
 def load_communes() -> dict[str, Commune]:
     """Name and centre (degrees, WGS 84) by INSEE code. Shared by all: nothing is ever written to it."""
     return {code: Commune(name, float(latitude), float(longitude)) for code, name, latitude, longitude, _, _ in _read()}
+
+
+class KnownCommunes(Mapping[str, Commune]):
+    """Those that an instance has recorded, then all of France, which is read when another one is asked for."""
+
+    def __init__(self, recorded: Mapping[str, Commune]) -> None:
+        self._recorded = recorded
+
+    def __getitem__(self, code: str) -> Commune:
+        return self._recorded[code] if code in self._recorded else load_communes()[code]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(load_communes().keys() | self._recorded.keys())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 @lru_cache(maxsize=1)

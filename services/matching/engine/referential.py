@@ -5,13 +5,14 @@ file a field of skills. Codes are stable: a skill may be renamed, its code is ne
 """
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
+
+import tomli
 
 from services.matching.engine.skills import normalise_label
 
@@ -139,8 +140,8 @@ def _read_entries(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        return tomli.loads(file.read_text(encoding="utf-8"))
+    except tomli.TOMLDecodeError as error:
         raise ReferentialFault(f"{file.name}: {error}") from error
 
 

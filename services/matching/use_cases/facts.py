@@ -1,6 +1,5 @@
 """What is looked up before facts are written: the codes of skills, the commune, and who may say what."""
 
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -11,7 +10,7 @@ from services.matching.domain.confirming import Numbered, confirm_skills, find_k
 from services.matching.domain.needs import NeedFacts
 from services.matching.domain.offers import TOWN_FACTS, OfferFacts
 from services.matching.domain.shared import Commune, Skill, SkillSource
-from services.matching.engine.communes import load_communes
+from services.matching.engine.communes import KnownCommunes
 from services.matching.engine.referential import Referential
 from services.matching.store.known import list_communes
 from services.matching.use_cases.vocabulary import get_vocabulary
@@ -43,7 +42,7 @@ async def complete_facts(
 
 async def known_communes(work: Work) -> Mapping[str, Commune]:
     """Those that the registry told of, then all of France."""
-    return ChainMap(await list_communes(work), load_communes())
+    return KnownCommunes(await list_communes(work))
 
 
 def name_skills(skills: Numbered, referential: Referential) -> Numbered:
