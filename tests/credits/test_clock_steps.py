@@ -86,7 +86,7 @@ async def check_statements(scene: Scene, scopes: Sequence[Scope], *, limits: Seq
 
 
 async def check_instants(scene: Scene) -> None:
-    """Halving finds what counting finds, at every instant at which something was recorded and just before."""
+    """Looking where it would lie finds what counting finds, at every instant at which something was recorded and just before."""
     steps = await list_steps(scene)
     instants = {at for of_account in steps.values() for _, at in of_account}
     async with scene.work() as work:
@@ -112,6 +112,15 @@ class TestStepBack:
         town, giver = Scope(scene.campaign_id, None, TOWN_ACCOUNTS), Scope(scene.campaign_id, contributor, CONTRIBUTOR_ACCOUNTS)
         await check_times(scene)
         await check_statements(scene, [scope, town, giver])
+        await check_instants(scene)
+
+    async def test_instants_are_found_whatever_the_pace(self, scene: Scene, clock: ServerClock) -> None:
+        association, contributor = await scene.fund(credit=600)
+        for power in range(0, 24, 2):
+            await clock.be_off_by(timedelta(seconds=2**power))
+            for _ in range(1 + power % 3):
+                await scene.agree(association, contributor, 15)
+        await check_times(scene)
         await check_instants(scene)
 
     async def test_times_go_on_by_the_clock_once_it_has_caught_up(self, scene: Scene, clock: ServerClock) -> None:
