@@ -81,6 +81,37 @@ class TestAudit:
             await culprit.connection.execute(f"CREATE OR REPLACE VIEW entry WITH (security_invoker = true) AS {definition}")
         assert {difference.table for difference in found.differences} == {"statement"}
 
+    @pytest.mark.parametrize(
+        ("function", "said", "lie", "basis"),
+        [
+            (
+                "ledger_account_at",
+                "high_at < before THEN RETURN;",
+                "high_at < before THEN balance_minutes := 7; RETURN;",
+                "recorded",
+            ),
+            ("ledger_out_of_step", "sum(found.number * side.minutes)", "sum(found.number * side.minutes + 1)", "effective"),
+        ],
+    )
+    async def test_finds_a_function_that_tells_statements_another_balance(
+        self, scene: Scene, url: str, culprit: Culprit, function: str, said: str, lie: str, basis: str
+    ) -> None:
+        await play_everything(scene)
+        # Half of it took effect in another month than it was recorded in.
+        await culprit.run(
+            "UPDATE transfer SET effective_at = recorded_at - interval '40 days' WHERE territory = $1 AND minutes > 60"
+        )
+        assert {one.table for one in (await audit(url, scene.territory)).differences} <= {"transfer"}
+        definition = await culprit.connection.fetchval("SELECT pg_get_functiondef($1::text::regproc)", function)
+        assert said in definition
+        try:
+            await culprit.connection.execute(definition.replace(said, lie))
+            found = await audit(url, scene.territory)
+        finally:
+            await culprit.connection.execute(definition)
+        told = [one for one in found.differences if one.table == "statement"]
+        assert any(one.column.startswith(f"minutes {basis} before") for one in told)
+
     async def test_finds_a_frozen_statement_that_the_ledger_never_said(self, scene: Scene, url: str, culprit: Culprit) -> None:
         """Whoever rewrites what was frozen must rewrite every digest that names it, and still meets the transfers."""
         await close.play(scene)
@@ -151,7 +182,8 @@ class TestAudit:
                     await connection.execute(statement)
             writers = (
                 "SELECT bool_or(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p"
-                " WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND p.prorettype <> 'trigger'::regtype"
+                " WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND p.provolatile = 'v'"
+                " AND p.prorettype <> 'trigger'::regtype"
             )
             assert await connection.fetchval(writers) is False
         finally:

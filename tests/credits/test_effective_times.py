@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kernel.ids import new_id
+from services.credits.auditing.auditor import audit
+from services.credits.auditing.checks import MONTHS, STATEMENTS
 from services.credits.domain.ledger import AccountKind
 from services.credits.domain.statements import (
     ASSOCIATION_ACCOUNTS,
@@ -253,6 +255,16 @@ class TestAgainstThePlainSum:
                     last = page.lines[-1].transfer.effective_at
                     assert page.after[-1] == book.balances_of(scope, last + INSTANT)
                 assert (page.next is None) == (len(expected) == len(book.lines_of(scope, Period(since=after + INSTANT))))
+
+    @many
+    @given(deeds=ledgers)
+    async def test_the_auditor_agrees(
+        self, scene: Scene, owner: "asyncpg.Connection[Any]", service_url: Callable[[str], str], deeds: list[Any]
+    ) -> None:
+        """At the end of each month, by either time. Of what else an audit asks, a ledger of made-up times has nothing."""
+        await self.write(scene, owner, deeds)
+        found = await audit(service_url("credits"), scene.territory)
+        assert [one for one in found.differences if one.check in (MONTHS.name, STATEMENTS.name)] == []
 
     async def write(self, scene: Scene, owner: "asyncpg.Connection[Any]", deeds: list[Any]) -> Book:
         book = Book()

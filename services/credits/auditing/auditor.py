@@ -80,10 +80,10 @@ async def _audit(connection: "asyncpg.Connection[Any]", territory: str) -> Audit
 
 
 async def _run(connection: "asyncpg.Connection[Any]", check: Check, territory: str) -> tuple[int, list[Difference]]:
-    """What no longer can be read (text that was JSON once) is a difference, too, and never the end of the audit."""
+    """What no longer can be read (text that was JSON once, a version that is gone) is a difference, too, and never the end."""
     try:
         return await _compare(connection, check, territory)
-    except asyncpg.DataError as error:
+    except (asyncpg.DataError, asyncpg.PLPGSQLError) as error:
         unreadable = [one async for one in _list_unreadable(connection, check, territory)]
         if not unreadable:
             return 1, [Difference(check.name, "audit", check.name, "check", "an answer", str(error))]

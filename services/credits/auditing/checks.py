@@ -28,10 +28,11 @@ class Documents:
 _SIDES = """
 WITH sides AS (
   SELECT id, campaign_id, from_account_id AS account_id, from_version AS version, -minutes AS minutes,
-    from_balance_minutes AS balance_minutes, recorded_at
+    from_balance_minutes AS balance_minutes, recorded_at, effective_at
   FROM transfer WHERE territory = $1
   UNION ALL
-  SELECT id, campaign_id, to_account_id, to_version, minutes, to_balance_minutes, recorded_at FROM transfer WHERE territory = $1
+  SELECT id, campaign_id, to_account_id, to_version, minutes, to_balance_minutes, recorded_at, effective_at
+  FROM transfer WHERE territory = $1
 ), running AS (
   SELECT sides.*, row_number() OVER steps AS place, sum(minutes) OVER steps AS total
   FROM sides WINDOW steps AS (PARTITION BY account_id ORDER BY version, id ROWS UNBOUNDED PRECEDING)
@@ -240,6 +241,36 @@ FROM told FULL JOIN shown USING (campaign_id, holder_id, kind) WHERE told.minute
 """,
 )  # fmt: skip
 
+# Where a statement of a period begins and ends, by either time: what the functions say that it is made with, for each account
+# at the end of each of its campaign's months, and what the entries until then add up to.
+MONTHS = Check(
+    "balances of statements at the end of each month",
+    _SIDES + """
+, moved AS (
+  SELECT times.basis, s.account_id, a.campaign_id, sum(s.minutes) AS minutes,
+    (date_trunc('month', times.at AT TIME ZONE 'Europe/Paris') + interval '1 month') AT TIME ZONE 'Europe/Paris' AS until
+  FROM sides s JOIN account a ON a.territory = $1 AND a.id = s.account_id
+  CROSS JOIN LATERAL (VALUES ('recorded', s.recorded_at), ('effective', s.effective_at)) AS times(basis, at)
+  GROUP BY times.basis, s.account_id, a.campaign_id, until
+), months AS MATERIALIZED (
+  SELECT DISTINCT basis, campaign_id, until FROM moved
+), told AS (
+  SELECT months.basis, a.id AS account_id, months.until,
+    coalesce(sum(moved.minutes) OVER (PARTITION BY months.basis, a.id ORDER BY months.until), 0) AS minutes
+  FROM months JOIN account a ON a.territory = $1 AND a.campaign_id = months.campaign_id
+  LEFT JOIN moved ON (moved.basis, moved.account_id, moved.until) = (months.basis, a.id, months.until)
+), apart AS (
+  SELECT months.basis, months.until, found.account_id, found.balance_minutes FROM months
+  CROSS JOIN LATERAL ledger_out_of_step(months.campaign_id, months.until) AS found WHERE months.basis = 'effective'
+)
+SELECT 'statement', told.account_id::text, 'minutes ' || told.basis || ' before ' || told.until, told.minutes::text,
+  (at.balance_minutes + coalesce(apart.balance_minutes, 0))::text
+FROM told CROSS JOIN LATERAL ledger_account_at(told.account_id, told.until) AS at
+LEFT JOIN apart ON (apart.basis, apart.account_id, apart.until) = (told.basis, told.account_id, told.until)
+WHERE told.minutes IS DISTINCT FROM at.balance_minutes + coalesce(apart.balance_minutes, 0)
+""",
+)  # fmt: skip
+
 # What a closing froze says which version of which account it saw. A report names its statements by their digests.
 _SAID = "jsonb_to_recordset({text}::jsonb->'accounts') AS one(id uuid, version bigint, minutes bigint)"
 FROZEN = Check(
@@ -319,7 +350,7 @@ WHERE told->one.key IS DISTINCT FROM found->one.key
 
 
 CHECKS = (
-    BALANCES, ACCOUNTS, TIMES, BOUNDS, SUMS, FLOWS, KEYS, PARTS, HOLDS, LOTS, STATEMENTS, FROZEN, SEALS,
+    BALANCES, ACCOUNTS, TIMES, BOUNDS, SUMS, FLOWS, KEYS, PARTS, HOLDS, LOTS, STATEMENTS, MONTHS, FROZEN, SEALS,
     make_history_check("campaign", key="id"),
     make_history_check("panel", key="id"),
     make_history_check("pledge", key="id"),

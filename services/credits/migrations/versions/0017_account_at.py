@@ -24,6 +24,7 @@ DECLARE
   high_at timestamptz;
   middle bigint;
   span bigint;
+  passed float8;
   strayed integer := 0;
   found record;
 BEGIN
@@ -39,8 +40,8 @@ BEGIN
     ELSIF high_at IS NULL OR strayed > 1 THEN
       middle := (low + high) / 2;
     ELSE
-      middle := least(high - 1, greatest(low + 1,
-        low + floor(span * (extract(epoch FROM before - low_at)::float8 / extract(epoch FROM high_at - low_at)::float8))::bigint));
+      passed := extract(epoch FROM before - low_at)::float8 / extract(epoch FROM high_at - low_at)::float8;
+      middle := least(high - 1, greatest(low + 1, low + floor(span * passed)::bigint));
     END IF;
     SELECT entry.recorded_at, entry.balance_after_minutes INTO STRICT found FROM public.entry
     WHERE entry.territory = here AND entry.account_id = wanted AND entry.account_version = middle;
