@@ -1,4 +1,4 @@
-"""`metis ledger verify`: the chain in this process, the books in another beside it, one report."""
+"""`metis ledger verify`: the books in this process, the chain in another beside it, one report."""
 
 import argparse
 import json
@@ -21,22 +21,26 @@ OK, DIFFERENT, UNUSABLE = 0, 1, 2
 
 def verify(path: Path, *, head: Head | None = None, language: str = "fr", quiet: bool = True) -> Report:
     """Check a bundle. The report's findings come in the order of the ledger, the chain's before the books'."""
+    if path.is_file() and path.stat().st_size > _LARGE_BYTES:
+        # The books take four times as long: the other process has the time to start.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
+            following = beside.submit(follow_chain, path, head, language, quiet)
+            transfers, findings = check_books(path)
+            report = following.result()
+    else:
+        report = follow_chain(path, head, language, quiet)
+        transfers, findings = check_books(path)
+    report.transfers = transfers
+    report.findings = sorted([*report.findings, *findings], key=lambda finding: finding.order)
+    return report
 
+
+def follow_chain(path: Path, head: Head | None, language: str, quiet: bool) -> Report:
     def progress(rows: int) -> None:
         if not quiet:
             print(say(language, "progress", rows=rows), file=sys.stderr, flush=True)
 
-    check = ChainCheck(path, head=head, progress=progress)
-    if path.is_file() and path.stat().st_size > _LARGE_BYTES:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
-            books = beside.submit(check_books, path)
-            report = check.run()
-            report.transfers, findings = books.result()
-    else:
-        report = check.run()
-        report.transfers, findings = check_books(path)
-    report.findings = sorted([*report.findings, *findings], key=lambda finding: finding.order)
-    return report
+    return ChainCheck(path, head=head, progress=progress).run()
 
 
 def run(path: Path, *, head: str | None, as_json: bool, language: str) -> int:

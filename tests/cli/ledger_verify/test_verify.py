@@ -67,6 +67,17 @@ class TestVerify:
         report = verify(bundle)
         assert report.ok and report.blocks > 2 and report.transfers > 10 and report.unsealed > 0
 
+    def test_says_the_same_of_a_large_one_that_two_processes_check(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        forged = Forgery(bundle)
+        number = forged.find('["transfer"')
+        forged.lines[number] = forged.lines[number].replace(b'"minutes":', b'"minutes":1', 1)
+        other = bundle.with_name("other.ndjson")
+        other.write_bytes(b"".join(line + b"\n" for line in forged.lines))
+        alone = [verify(path) for path in (bundle, other)]
+        monkeypatch.setattr("cli.ledger_verify.command._LARGE_BYTES", 0)
+        assert [verify(path) for path in (bundle, other)] == alone
+        assert (alone[0].ok, alone[1].ok) == (True, False)
+
     def test_names_every_altered_column_of_every_row(self, bundle: Path, subtests: pytest.Subtests) -> None:
         lines = bundle.read_bytes().splitlines()
         for number, line in enumerate(lines):
