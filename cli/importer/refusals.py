@@ -147,6 +147,19 @@ RULES = (
         "offer-minutes-promised", r"", "des missions comptent déjà sur ces heures",
         "gardez au moins les heures promises, ou annulez d'abord une mission", "heures",
     ),
+    # what another's identifier could do: of the row, not of the whole file
+    Rule(
+        "forbidden", r"Only an officer gives or takes the role", "seul un agent de la commune donne ou retire le rôle d'agent",
+        "laissez cette ligne à un agent, ou changez les rôles", "roles",
+    ),
+    Rule(
+        "forbidden", r"You can only promise your own hours", "ces heures ne sont pas les vôtres",
+        "promettez les vôtres, celles de l'entreprise que vous représentez, ou laissez faire la commune", "contributeur",
+    ),
+    Rule(
+        "forbidden", r"You can only act for", "cette ligne est au nom de quelqu'un d'autre",
+        "écrivez-la au nom de votre organisation ou au vôtre, ou laissez faire la commune", "acteur",
+    ),
     # every service
     Rule("not-found", r"", "introuvable sur la plateforme", "vérifiez les références de la ligne"),
     Rule("version-mismatch", r"", CHANGED_AT_ONCE, "relancez l'import"),
@@ -170,14 +183,28 @@ RULES = (
 
 def explain(layout: Layout, error: ApiError) -> Refusal:
     """The refusal of a row, at the column whose field the platform points to."""
-    pointer, detail = next(((item["pointer"], item["detail"]) for item in error.fields), ("", error.reason))
+    pointer, detail = _said(error)
     column = layout.column_of(pointer)
-    for rule in RULES:
-        if rule.code == error.code and (found := re.search(rule.words, detail)):
-            facts = {name: _in_words(name, text, pointer) for name, text in found.groupdict().items()}
-            at = column or _column_of(rule, layout)
-            return Refusal(at, rule.problem.format(**facts), rule.cure.format(**facts))
-    return Refusal(column, f"refusé par la plateforme ({error.code})", detail)
+    if (known := _find(error)) is None:
+        return Refusal(column, f"refusé par la plateforme ({error.code})", detail)
+    rule, found = known
+    facts = {name: _in_words(name, text, pointer) for name, text in found.groupdict().items()}
+    return Refusal(column or _column_of(rule, layout), rule.problem.format(**facts), rule.cure.format(**facts))
+
+
+def is_of_the_caller(error: ApiError) -> bool:
+    """Whether the same would be said of every row: the identifier is not let in, or has no right to any of it."""
+    return error.status == 401 or (error.status == 403 and _find(error) is None)
+
+
+def _said(error: ApiError) -> tuple[str, str]:
+    """The first field at fault ("" where none is named), and what is said of it."""
+    return next(((item["pointer"], item["detail"]) for item in error.fields), ("", error.reason))
+
+
+def _find(error: ApiError) -> "tuple[Rule, re.Match[str]] | None":
+    _, detail = _said(error)
+    return next(((rule, found) for rule in RULES if rule.code == error.code and (found := re.search(rule.words, detail))), None)
 
 
 def _column_of(rule: Rule, layout: Layout) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cli.api import ApiError, Session
+from cli.console import CliError
 from cli.importer.checking import ACTOR, CAMPAIGN, CONTRIBUTOR, MEMBER, Checked, Column, Folder, Row
 from cli.importer.reading import Reject
-from cli.importer.refusals import explain
+from cli.importer.refusals import explain, is_of_the_caller
 
 PARALLEL = 8
 # Services hear of each other's news through events, a moment later: what is not known yet is asked again.
@@ -112,7 +113,13 @@ class Importer:
         try:
             answer = await self._put(path, {name: value for name, value in body.items() if value is not None})
         except ApiError as error:
-            if error.status in {401, 403} or error.status >= 500:
+            if error.status == 403 and is_of_the_caller(error):
+                raise CliError(
+                    f"Votre identifiant n'a pas le droit d'importer {file.sheet.name}.",
+                    cure="Servez-vous de celui d'un agent ou de l'opérateur de la commune, puis relancez l'import.",
+                    detail=error.reason,
+                ) from error
+            if is_of_the_caller(error) or error.status >= 500:
                 raise  # not this row's fault
             return _refused(file, row, error)
         if file.layout.defines:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cli.api import ApiError, Session
+from cli.console import CliError
 from cli.http import make_client
 from cli.importer import sending
 from cli.importer.checking import read_folder
@@ -25,8 +26,8 @@ async def send(platform: Platform, folder: Path, **files: str) -> list[FileResul
         return await Importer(Session(http, platform.url, "92071", "92071.agent", "s")).send(read_folder(folder, make_layouts()))
 
 
-def problem(status: int, code: str, *errors: dict[str, str]) -> Answer:
-    return status, {"type": f"https://metis.example/problems/{code}", "detail": "no", "errors": list(errors)}
+def problem(status: int, code: str, *errors: dict[str, str], detail: str = "no") -> Answer:
+    return status, {"type": f"https://metis.example/problems/{code}", "detail": detail, "errors": list(errors)}
 
 
 class TestSend:
@@ -97,10 +98,27 @@ class TestSend:
         assert [reject.line for reject in result.rejects] == [2]
 
     async def test_stops_at_what_is_no_fault_of_a_row(self, platform: Platform, tmp_path: Path) -> None:
-        platform.answer = lambda *_: problem(403, "forbidden")
+        platform.answer = lambda *_: problem(500, "internal")
         with pytest.raises(BaseExceptionGroup) as raised:
             await send(platform, tmp_path, acteurs=ACTORS + "a,association,A,92071,\n")
         assert raised.group_contains(ApiError)
+
+    async def test_says_in_french_who_may_not_import_at_all(self, platform: Platform, tmp_path: Path) -> None:
+        platform.answer = lambda *_: problem(403, "forbidden", detail="This is for officer, operator; you are volunteer.")
+        with pytest.raises(BaseExceptionGroup) as raised:
+            await send(platform, tmp_path, acteurs=ACTORS + "a,association,A,92071,\n")
+        assert raised.group_contains(CliError, match="Votre identifiant n'a pas le droit d'importer acteurs.csv")
+
+    async def test_goes_on_where_only_a_row_is_another_s_to_write(self, platform: Platform, tmp_path: Path) -> None:
+        def answer(method: str, path: str, body: Any) -> Answer:
+            if path.endswith("/a"):
+                return problem(403, "forbidden", detail="Only an officer gives or takes the role officer.")
+            return 200, {"id": "1", "outcome": "created"}
+
+        platform.answer = answer
+        (result,) = await send(platform, tmp_path, acteurs=ACTORS + "a,association,A,92071,\nb,association,B,92071,\n")
+        assert result.counts == {"created": 1}
+        assert [(reject.line, "seul un agent" in reject.problem) for reject in result.rejects] == [(2, True)]
 
     async def test_sends_at_most_eight_at_once(self, platform: Platform, tmp_path: Path) -> None:
         def answer(method: str, path: str, body: Any) -> Answer:
