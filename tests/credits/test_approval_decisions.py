@@ -113,6 +113,17 @@ class TestDecideRequest:
         with pytest.raises(AlreadyDecided):
             await decide(guarded, request, guarded.make_officer(), outcome=DECLINED)
 
+    @pytest.mark.parametrize("outcome", [DecisionOutcome.APPROVED, DECLINED])
+    async def test_said_again_by_the_same_person_changes_nothing(self, guarded: Scene, outcome: DecisionOutcome) -> None:
+        request = await ask(guarded, SigningOfGrants(await compute(guarded)))
+        colleague = guarded.make_officer()
+        state = "SELECT (SELECT count(*) FROM refusal), (SELECT max(sequence) FROM outbox), (SELECT count(*) FROM transfer)"
+        first, before = await decide(guarded, request, colleague, outcome=outcome), await guarded.fetch(state)
+        assert await decide(guarded, request, colleague, outcome=outcome) == first
+        assert await guarded.fetch(state) == before
+        with pytest.raises(AlreadyDecided):
+            await decide(guarded, request, colleague, outcome=APPROVED if outcome is DECLINED else DECLINED)
+
     async def test_happens_once_however_many_approve_at_once(self, guarded: Scene) -> None:
         request = await ask(guarded, SigningOfGrants(await compute(guarded)))
         results = await asyncio.gather(

@@ -148,6 +148,10 @@ class ApprovalRequest:
             return ApprovalState(self.decision.outcome)
         return ApprovalState.OPEN if now < self.expires_at else ApprovalState.EXPIRED
 
+    def is_said_again(self, outcome: DecisionOutcome, person: UUID) -> bool:
+        """Whether this person decided just this before: an answer that was lost is asked for again."""
+        return self.decision is not None and (self.decision.outcome, self.decision.decided_by) == (outcome, person)
+
     def require_open(self, now: datetime) -> None:
         if self.decision is not None:
             raise AlreadyDecided(

@@ -279,30 +279,14 @@ async def find_pledge(work: Work, campaign_id: UUID, ref: str) -> Pledge | None:
     return pledge_of(row) if row else None
 
 
-async def lock_pledge_by_ref(work: Work, campaign_id: UUID, ref: str) -> Pledge:
-    found = await work.connection.execute(_LOCK_BY_REF, {"campaign_id": campaign_id, "ref": ref})
-    return await get_pledge(work, found.scalar_one())
+async def lock_pledge_by_ref(work: Work, campaign_id: UUID, ref: str) -> Pledge | None:
+    id = (await work.connection.execute(_LOCK_BY_REF, {"campaign_id": campaign_id, "ref": ref})).scalar()
+    return await get_pledge(work, id) if id is not None else None
 
 
 async def has_pledged(work: Work, campaign_id: UUID, contributor_id: UUID) -> bool:
     query = select(pledge.c.id).where(pledge.c.campaign_id == campaign_id, pledge.c.contributor_id == contributor_id).limit(1)
     return (await work.connection.execute(query)).first() is not None
-
-
-async def add_pledge(work: Work, *, campaign_id: UUID, ref: str, contributor_id: UUID, minutes: int, note: str) -> bool:
-    """Whether it was added; False when the ref is taken."""
-    statement = insert(pledge).values(
-        territory=work.territory,
-        id=new_id(),
-        campaign_id=campaign_id,
-        ref=ref,
-        contributor_id=contributor_id,
-        stated_minutes=minutes,
-        note=note,
-        version=1,
-    )
-    added = await work.connection.execute(statement.on_conflict_do_nothing().returning(pledge.c.id))
-    return added.first() is not None
 
 
 _POST_PROMISES = "SELECT * FROM post_promises($1, $2, $3)"

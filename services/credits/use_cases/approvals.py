@@ -122,7 +122,8 @@ def _same(waiting: ApprovalRequest, *, digest: str, person: UUID) -> ApprovalReq
 
 async def decide_request(work: Work, request_id: UUID, *, outcome: DecisionOutcome, reason: str) -> ApprovalRequest:
     """Approve or decline what another proposed. An approval does it in this transaction, checked against the ledger anew:
-    what the ledger refuses by now is refused, and the request stays open, for a fuller pool may cure it.
+    what the ledger refuses by now is refused, and the request stays open, for a fuller pool may cure it. Saying again what
+    one decided changes nothing.
     """
     request = await store.get_request(work, request_id)
     if outcome is DecisionOutcome.APPROVED:
@@ -130,6 +131,8 @@ async def decide_request(work: Work, request_id: UUID, *, outcome: DecisionOutco
         keep_if_refused(work, Attempt(subject, request.campaign_id, request.minutes))
     person = require_person(work.caller.member_id)
     request.require_decider(person)
+    if request.is_said_again(outcome, person):
+        return request
     await _add_decision(work, request, Decision(outcome, reason, person, request.decided_at(work.now)))
     if outcome is DecisionOutcome.APPROVED:
         await _run(work, request)
@@ -141,6 +144,8 @@ async def withdraw_request(work: Work, request_id: UUID, *, reason: str) -> Appr
     person = require_person(work.caller.member_id)
     request = await store.get_request(work, request_id)
     request.require_proposer(person)
+    if request.is_said_again(DecisionOutcome.WITHDRAWN, person):
+        return request
     await _add_decision(work, request, Decision(DecisionOutcome.WITHDRAWN, reason, person, request.decided_at(work.now)))
     return await store.get_request(work, request_id)
 

@@ -43,24 +43,23 @@ async def pledge_hours(
     require_contributor(work.caller, contributor_id)
     concerned = Concerned(contributor_id=contributor_id)
     keep_if_refused(work, Attempt(RefusalSubject.PLEDGE, campaign_id, minutes, concerned))
-    if minutes > 0:
-        [new] = await _add_promises(work, [(work, Promise(campaign_id, ref, contributor_id, minutes, note))])
-        if new is not None:
-            return new, Outcome.CREATED
+    [new] = await _add_promises(work, [(work, Promise(campaign_id, ref, contributor_id, minutes, note))])
+    if new is not None:
+        return new, Outcome.CREATED
     campaign = await store.use_campaign(work, campaign_id)
     if (same := await store.find_same_pledge(work, campaign_id, ref, contributor_id, minutes=minutes, note=note)) is not None:
         return same, Outcome.UNCHANGED
     campaign.require_not_closed()
-    added = await store.add_pledge(
-        work, campaign_id=campaign_id, ref=ref, contributor_id=contributor_id, minutes=minutes, note=note
-    )
     pledge = await store.lock_pledge_by_ref(work, campaign_id, ref)
+    if pledge is None:
+        await require_fit(work, contributor_id, part="a contributor")
+        # Archived when it was tried, and no longer.
+        return await pledge_hours(work, campaign_id, ref=ref, contributor_id=contributor_id, minutes=minutes, note=note)
     if pledge.contributor_id != contributor_id:
         raise PledgeOfAnother(f"Pledge {ref} is another contributor's; take another ref for this one.")
-    if not added and (pledge.stated_minutes, pledge.note) == (minutes, note):
+    if (pledge.stated_minutes, pledge.note) == (minutes, note):
         return pledge, Outcome.UNCHANGED  # somebody said it at the same moment
-    if not added:
-        pledge = await store.save_next_version(work, pledge, stated_minutes=minutes, note=note)
+    pledge = await store.save_next_version(work, pledge, stated_minutes=minutes, note=note)
     if minutes > pledge.minutes:
         await require_fit(work, contributor_id, part="a contributor")
         await _add_minutes(work, pledge, minutes=minutes - pledge.minutes)
@@ -68,7 +67,7 @@ async def pledge_hours(
         _keep_withdrawal_if_refused(work, pledge, minutes=pledge.minutes - minutes)
         why = f"Promesse ramenée à {hours_text(minutes)}"
         await _take_back(work, campaign, pledge, minutes=pledge.minutes - minutes, reason=why, alone=work.caller.is_town)
-    return await store.get_pledge(work, pledge.id), Outcome.CREATED if added else Outcome.CHANGED
+    return await store.get_pledge(work, pledge.id), Outcome.CHANGED
 
 
 Promised = tuple[Pledge, Outcome]
