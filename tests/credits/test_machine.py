@@ -287,7 +287,7 @@ class TestAnyOperations:
     def test_keep_the_books(self, service_url: Callable[[str], str]) -> None:
         LedgerMachine.url = service_url("credits")
         LedgerMachine.seen.clear()
-        for max_examples in (20, 15, 15, 15):  # rarely one that needs much luck has not happened after the first
+        for max_examples in (20, *[15] * 5):  # rarely one that needs much luck has not happened after the first
             play(max_examples)
             if not list_missing():
                 break
