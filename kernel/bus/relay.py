@@ -158,12 +158,13 @@ class Relay:
             read_at = 0.0
             while leadership.holds:
                 self._wake.clear()
-                if self._must_read or time.monotonic() - read_at >= LINGER_SECONDS:
-                    await self._read(connection)
-                    read_at = time.monotonic()
+                # What is at hand does not wait for the reading.
                 if self._lanes < LANES and (ready := self._held.take_ready()):
                     self._lanes += 1
                     lanes.create_task(self._send(ready))
+                if self._must_read or time.monotonic() - read_at >= LINGER_SECONDS:
+                    await self._read(connection)
+                    read_at = time.monotonic()
                 await self._wait()
 
     async def _read(self, connection: "asyncpg.Connection[Any]") -> None:
