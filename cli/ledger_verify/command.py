@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -26,7 +27,10 @@ def verify(path: Path, *, head: Head | None = None, language: str = "fr", quiet:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as beside:
             following = beside.submit(follow_chain, path, head, language, quiet)
             transfers, findings = check_books(path)
-            report = following.result()
+            try:
+                report = following.result()
+            except BrokenProcessPool:  # somebody ended it; then here
+                report = follow_chain(path, head, language, quiet)
     else:
         report = follow_chain(path, head, language, quiet)
         transfers, findings = check_books(path)

@@ -1,6 +1,9 @@
 """`metis ledger verify` on a file: whatever is done to it is named, and the process shares nothing with the services."""
 
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,8 +12,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.ledger_verify.command import main, verify
-from cli.ledger_verify.findings import Finding
+from cli.ledger_verify.command import follow_chain, main, verify
+from cli.ledger_verify.findings import Finding, Report
+from cli.ledger_verify.head import Head
 from cli.main import app
 from kernel.database import Database
 from tests.builders.bundles import export_bundle
@@ -57,6 +61,13 @@ class Forgery:
         return number + 1, json.loads(self.lines[number])["block"]["first_sequence"]
 
 
+def follow_here_alone(path: Path, head: Head | None, language: str, quiet: bool) -> Report:
+    """In any other process it is killed."""
+    if multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return follow_chain(path, head, language, quiet)
+
+
 @pytest.fixture
 def forgery(bundle: Path) -> Forgery:
     return Forgery(bundle)
@@ -77,6 +88,12 @@ class TestVerify:
         monkeypatch.setattr("cli.ledger_verify.command._LARGE_BYTES", 0)
         assert [verify(path) for path in (bundle, other)] == alone
         assert (alone[0].ok, alone[1].ok) == (True, False)
+
+    def test_goes_on_alone_where_the_other_process_is_ended(self, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        alone = verify(bundle)
+        monkeypatch.setattr("cli.ledger_verify.command._LARGE_BYTES", 0)
+        monkeypatch.setattr("cli.ledger_verify.command.follow_chain", follow_here_alone)
+        assert verify(bundle) == alone
 
     def test_names_every_altered_column_of_every_row(self, bundle: Path, subtests: pytest.Subtests) -> None:
         lines = bundle.read_bytes().splitlines()
