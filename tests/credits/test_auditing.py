@@ -182,8 +182,8 @@ class TestAudit:
                     await connection.execute(statement)
             writers = (
                 "SELECT bool_or(has_function_privilege(p.oid, 'EXECUTE')) FROM pg_proc p"
-                " WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND p.provolatile = 'v'"
-                " AND p.prorettype <> 'trigger'::regtype"
+                " WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef AND p.prorettype <> 'trigger'::regtype"
+                " AND p.proname <> 'ledger_out_of_step'"  # which only reads, and is what it compares
             )
             assert await connection.fetchval(writers) is False
         finally:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kernel.clock import LOCAL_ZONE
+
 
 @dataclass(frozen=True)
 class Check:
@@ -248,7 +250,8 @@ MONTHS = Check(
     _SIDES + """
 , moved AS (
   SELECT times.basis, s.account_id, a.campaign_id, sum(s.minutes) AS minutes,
-    (date_trunc('month', times.at AT TIME ZONE 'Europe/Paris') + interval '1 month') AT TIME ZONE 'Europe/Paris' AS until
+    (date_trunc('month', times.at AT TIME ZONE '""" + LOCAL_ZONE.key + """') + interval '1 month')
+      AT TIME ZONE '""" + LOCAL_ZONE.key + """' AS until
   FROM sides s JOIN account a ON a.territory = $1 AND a.id = s.account_id
   CROSS JOIN LATERAL (VALUES ('recorded', s.recorded_at), ('effective', s.effective_at)) AS times(basis, at)
   GROUP BY times.basis, s.account_id, a.campaign_id, until
