@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy.engine import Result
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kernel import clock
@@ -22,6 +23,7 @@ from kernel.database import Database
 from kernel.errors import Refused
 from kernel.events.envelope import Envelope, Event, encode_event
 from kernel.ids import new_id
+from kernel.statements import Prepared
 from kernel.telemetry import current_traceparent
 
 # Each row says whether an earlier event of its subject waits still: the relay must then read them in their order.
@@ -42,7 +44,7 @@ OutboxRow = tuple[UUID, str, str, bytes, str | None, datetime]
 
 @dataclass
 class Work:
-    """What a use case gets: `connection` to query, `now` to read the time, `publish` to tell others."""
+    """What a use case gets: `connection` and `run` to query, `now` to read the time, `publish` to tell others."""
 
     connection: AsyncConnection
     driver: "asyncpg.Connection[Any]"
@@ -59,6 +61,14 @@ class Work:
     @property
     def territory(self) -> str:
         return self.caller.territory
+
+    async def run(self, statement: Prepared, /, **values: Any) -> Result[Any]:
+        """Its rows, whose values are given by name (kernel/statements.py)."""
+        return await statement.run(self.driver, values)
+
+    async def run_many(self, statement: Prepared, rows: Iterable[Mapping[str, Any]]) -> None:
+        """The statement once with each of these values, in one exchange."""
+        await statement.run_many(self.driver, rows)
 
     def publish(self, event: Event, *, subject: UUID | str) -> UUID:
         """Tell everybody, if and when this transaction commits. Order is kept per subject."""

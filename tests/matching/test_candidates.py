@@ -28,10 +28,10 @@ from services.matching.engine.weights import DEFAULT_WEIGHTS
 from services.matching.jobs import refresh_everywhere
 from services.matching.store import candidates as store
 from services.matching.store.known import save_member
-from services.matching.store.offers import list_candidates
+from services.matching.store.offers import insert_offer, list_candidates
 from services.matching.tables import offer_search
 from services.matching.use_cases.candidates import find_best_offers
-from services.matching.use_cases.searching import add_offer
+from services.matching.use_cases.searching import write_offer_back
 from tests.builders.matching import (
     ANTONY,
     BOURG_LA_REINE,
@@ -52,6 +52,12 @@ REFERENTIAL = make_referential(
 )
 PARTS = list(WeekPart)
 ASSOCIATIONS = [new_id() for _ in range(3)]
+
+
+async def add_offer(work: Work, offer: Offer) -> None:
+    """In its state at once, with the row that it is found by."""
+    await insert_offer(work, offer)
+    await write_offer_back(work, offer)
 
 
 def some_skills(dice: random.Random) -> tuple[Skill, ...]:

@@ -40,9 +40,15 @@ class TestBounds:
 
     async def test_no_more_minutes_are_worked_than_agreed(self, database: Database, territory: str) -> None:
         ids = await insert_duo(database, territory)
-        with pytest.raises(Exception, match="worked_minutes"):
+        with pytest.raises(asyncpg.CheckViolationError) as refused:
             async with open_work(database, Caller.system(territory)) as work:
                 await insert_mission(work, make_mission(worked_minutes=361, **ids))
+        async with open_work(database, Caller.system(territory)) as work:
+            broken = await work.driver.fetchval(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1 AND conrelid = 'mission'::regclass",
+                refused.value.constraint_name,
+            )
+        assert "worked_minutes <= minutes" in broken
 
     async def test_a_mission_belongs_to_a_need_and_an_offer_of_its_territory(self, database: Database, territory: str) -> None:
         ids = await insert_duo(database, "2A004")

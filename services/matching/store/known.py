@@ -2,21 +2,23 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, and_, bindparam, func, or_, select, true
+from sqlalchemy import Row, Table, Text, and_, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.matching.domain.shared import Actor, Campaign, Commune
-from services.matching.tables import actor, campaign, commune, convention, member, panel, territory
+from services.matching.tables import actor, campaign, commune, convention, member, mission, panel, territory
 
-_LOCK_NAME = select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0)))
+_LOCK_NAME = Prepared(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=Text), 0))))
 
 
 async def lock_name(work: Work, name: str) -> None:
     """Hold a name of this territory until the commit: a ref that may not exist yet, or the right to propose."""
-    await work.connection.execute(_LOCK_NAME, {"name": f"{work.territory}:{name}"})
+    await work.run(_LOCK_NAME, name=f"{work.territory}:{name}")
 
 
 async def save_territory(work: Work, *, code: str, name: str, told_at: datetime) -> None:
@@ -40,17 +42,29 @@ async def save_commune(work: Work, insee: str, saved: Commune, *, told_at: datet
     )
 
 
+_COMMUNES = Prepared(select(commune))
+
+
 async def list_communes(work: Work) -> dict[str, Commune]:
-    rows = await work.connection.execute(select(commune))
+    rows = await work.run(_COMMUNES)
     return {row.insee: Commune(row.name, row.latitude, row.longitude) for row in rows}
 
 
+def _save_newer(table: Table) -> Prepared:
+    """What the registry tells, unless a later version is known already."""
+    first = insert(table)
+    newer = {column.name: first.excluded[column.name] for column in table.c if column.name not in {"territory", "id"}}
+    is_newer = table.c.version < first.excluded.version
+    statement = first.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=is_newer)
+    return Prepared(statement, columns=table.c.keys())
+
+
+_SAVE_ACTOR, _SAVE_MEMBER = _save_newer(actor), _save_newer(member)
+
+
 async def save_actor(work: Work, id: UUID, saved: Actor) -> None:
-    newer = vars(saved) | {"fields_of_action": list(saved.fields_of_action)}
-    statement = insert(actor).values(territory=work.territory, id=id, **newer)
-    await work.connection.execute(
-        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=actor.c.version < saved.version)
-    )
+    facts = vars(saved) | {"fields_of_action": list(saved.fields_of_action)}
+    await work.run(_SAVE_ACTOR, territory=work.territory, id=id, **facts)
 
 
 async def list_actors(work: Work, ids: Collection[UUID]) -> dict[UUID, Actor]:
@@ -59,21 +73,19 @@ async def list_actors(work: Work, ids: Collection[UUID]) -> dict[UUID, Actor]:
 
 
 async def save_member(work: Work, id: UUID, *, version: int, actor_id: UUID | None, archived: bool) -> None:
-    newer = {"version": version, "actor_id": actor_id, "archived": archived}
-    statement = insert(member).values(territory=work.territory, id=id, **newer)
-    await work.connection.execute(
-        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=member.c.version < version)
-    )
+    await work.run(_SAVE_MEMBER, territory=work.territory, id=id, version=version, actor_id=actor_id, archived=archived)
+
+
+_ACTIVE_ACTOR = Prepared(select(actor.c.id).where(actor.c.id == bindparam("id"), ~actor.c.archived))
+_ACTIVE_MEMBER = Prepared(select(member.c.id).where(member.c.id == bindparam("id"), ~member.c.archived))
 
 
 async def is_active_actor(work: Work, id: UUID) -> bool:
-    query = select(actor.c.id).where(actor.c.id == id, ~actor.c.archived)
-    return (await work.connection.execute(query)).first() is not None
+    return (await work.run(_ACTIVE_ACTOR, id=id)).first() is not None
 
 
 async def is_active_member(work: Work, id: UUID) -> bool:
-    query = select(member.c.id).where(member.c.id == id, ~member.c.archived)
-    return (await work.connection.execute(query)).first() is not None
+    return (await work.run(_ACTIVE_MEMBER, id=id)).first() is not None
 
 
 async def save_campaign_opened(work: Work, id: UUID, *, title: str, conventions_required: bool) -> None:
@@ -110,13 +122,24 @@ async def list_panels(work: Work, campaign_ids: Collection[UUID]) -> dict[UUID, 
     return {row.campaign_id: frozenset(row.associations) for row in await work.connection.execute(query)}
 
 
-_FIND_CAMPAIGN = select(campaign).where(campaign.c.id == bindparam("id"), or_(campaign.c.opened, campaign.c.closed))
-_HOLD_CAMPAIGN = _FIND_CAMPAIGN.with_for_update(read=True)
+_TOLD = select(campaign).where(or_(campaign.c.opened, campaign.c.closed))
+_OF_MISSION = select(mission.c.campaign_id).where(mission.c.id == bindparam("mission_id")).scalar_subquery()
+_FIND_CAMPAIGN = Prepared(_TOLD.where(campaign.c.id == bindparam("id")))
+_HOLD_CAMPAIGN = Prepared(_TOLD.where(campaign.c.id == bindparam("id")).with_for_update(read=True))
+_HOLD_CAMPAIGN_OF_MISSION = Prepared(_TOLD.where(campaign.c.id == _OF_MISSION).with_for_update(read=True))
 
 
 async def find_campaign(work: Work, id: UUID, *, hold: bool = False) -> Campaign | None:
     """The campaign, if it was told of; with `hold` it cannot be closed before this transaction ends."""
-    row = (await work.connection.execute(_HOLD_CAMPAIGN if hold else _FIND_CAMPAIGN, {"id": id})).first()
+    return _campaign_from((await work.run(_HOLD_CAMPAIGN if hold else _FIND_CAMPAIGN, id=id)).first())
+
+
+async def hold_campaign_of_mission(work: Work, mission_id: UUID) -> Campaign | None:
+    """The mission's campaign, held; None as well when there is no such mission."""
+    return _campaign_from((await work.run(_HOLD_CAMPAIGN_OF_MISSION, mission_id=mission_id)).first())
+
+
+def _campaign_from(row: Row[Any] | None) -> Campaign | None:
     if row is None:
         return None
     return Campaign(row.id, row.title, row.opened and not row.closed, conventions_required=row.conventions_required)
@@ -133,10 +156,10 @@ async def save_conclusion(work: Work, mission_id: UUID, *, concluded_at: datetim
     )
 
 
-_FIND_CONCLUSION = select(convention.c.concluded_at).where(convention.c.mission_id == bindparam("mission_id"))
+_FIND_CONCLUSION = Prepared(select(convention.c.concluded_at).where(convention.c.mission_id == bindparam("mission_id")))
 
 
 async def find_conclusion(work: Work, mission_id: UUID) -> datetime | None:
     """When the mission's first convention was concluded."""
-    found: datetime | None = (await work.connection.execute(_FIND_CONCLUSION, {"mission_id": mission_id})).scalar()
+    found: datetime | None = (await work.run(_FIND_CONCLUSION, mission_id=mission_id)).scalar()
     return found

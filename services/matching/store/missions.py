@@ -11,14 +11,15 @@ from sqlalchemy import false as nothing
 
 from kernel.auth import Caller, Role
 from kernel.errors import NotFound
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.matching.domain.missions import Mission, ScorePart, Side, Timesheet
 from services.matching.domain.needs import Need
 from services.matching.domain.shared import Campaign
 from services.matching.domain.states import NEVER_SERVED, Deed, MissionState, Step
-from services.matching.store.history import save_first_steps, save_steps
-from services.matching.store.known import find_campaign
-from services.matching.store.needs import lock_need
+from services.matching.store.history import Change, save_first_steps
+from services.matching.store.known import hold_campaign_of_mission
+from services.matching.store.needs import lock_need_of_mission
 from services.matching.tables import mission, mission_event, timesheet
 
 
@@ -42,10 +43,13 @@ def _values(saved: Mission) -> dict[str, Any]:
     return vars(saved) | {"parts": parts, "reasons": list(saved.reasons), "accepted": sorted(saved.accepted)}
 
 
+_INSERT = Change(insert(mission), mission_event, columns=mission.c.keys())
+_INSERT_MANY = Prepared(insert(mission), columns=mission.c.keys())
+
+
 async def insert_mission(work: Work, saved: Mission, *steps: Step[MissionState]) -> None:
     values = {"territory": work.territory, **_values(saved), "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(mission), values)
-    await save_steps(work, mission_event, saved.id, *steps)
+    await _INSERT.run(work, saved.id, values, *steps)
 
 
 async def insert_proposed(work: Work, missions: Sequence[Mission]) -> None:
@@ -53,17 +57,15 @@ async def insert_proposed(work: Work, missions: Sequence[Mission]) -> None:
     if not missions:
         return
     stamps = {"territory": work.territory, "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(mission), [stamps | _values(one) for one in missions])
+    await work.run_many(_INSERT_MANY, [stamps | _values(one) for one in missions])
     step = Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity)
     await save_first_steps(work, mission_event, [one.id for one in missions], step)
 
 
 # What a mission is proposed with stays as it is; its columns are neither sent nor written again.
 _CHANGING = ("state", "accepted", "worked_minutes", "served_minutes", "agreed_at", "version", "changed_at")
-# Statements of every step are built once: building them takes longer than sending them.
-_SAVE = update(mission).where(mission.c.id == bindparam("of")).values({name: bindparam(name) for name in _CHANGING})
-_FIND_OWNERS = select(mission.c.campaign_id, mission.c.need_id).where(mission.c.id == bindparam("id"))
-_LOCK = select(mission).where(mission.c.id == bindparam("id")).with_for_update()
+_SAVE = Change(update(mission).where(mission.c.id == bindparam("of")), mission_event, columns=_CHANGING)
+_LOCK = Prepared(select(mission).where(mission.c.id == bindparam("id")).with_for_update())
 
 
 async def save_mission(
@@ -71,8 +73,8 @@ async def save_mission(
 ) -> None:
     """Write a locked mission back, with the steps of its state; `criterion`: what spoke for the first of them."""
     values = _values(saved) | {"changed_at": work.now}
-    await work.connection.execute(_SAVE, {"of": saved.id} | {name: values[name] for name in _CHANGING})
-    await save_steps(work, mission_event, saved.id, *steps, side=side, criterion=criterion)
+    changing = {"of": saved.id} | {name: values[name] for name in _CHANGING}
+    await _SAVE.run(work, saved.id, changing, *steps, side=side, criterion=criterion)
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,11 @@ class HeldMission:
 
 async def lock_mission(work: Work, id: UUID) -> HeldMission:
     """The mission after its campaign and its need: see the order of locks. The campaign is held against closing only."""
-    found = (await work.connection.execute(_FIND_OWNERS, {"id": id})).first()
-    if found is None:
+    campaign = await hold_campaign_of_mission(work, id)
+    need = await lock_need_of_mission(work, id)
+    if need is None:
         raise NotFound(f"There is no mission {id} here; GET /missions lists yours.")
-    campaign = await find_campaign(work, found.campaign_id, hold=True)
-    need = await lock_need(work, found.need_id)
-    row = (await work.connection.execute(_LOCK, {"id": id})).one()
-    return HeldMission(mission_from(row), need, campaign)
+    return HeldMission(mission_from((await work.run(_LOCK, id=id)).one()), need, campaign)
 
 
 async def has_live_or_served_mission(work: Work, need_id: UUID) -> bool:
@@ -148,6 +148,7 @@ def _is_visible(caller: Caller) -> ColumnElement[bool]:
 # ---- Timesheets -----------------------------------------------------------------------------------------------------
 
 _correction = timesheet.alias("correction")
+_INSERT_TIMESHEET = Prepared(insert(timesheet), columns=timesheet.c.keys())
 
 
 def select_timesheets(mission_id: UUID | None = None) -> Select[Any]:
@@ -171,4 +172,4 @@ async def find_timesheet(work: Work, id: UUID) -> Timesheet | None:
 async def insert_timesheet(work: Work, saved: Timesheet) -> None:
     values = asdict(saved)
     del values["replaced"]
-    await work.connection.execute(insert(timesheet), {"territory": work.territory, **values})
+    await work.run(_INSERT_TIMESHEET, territory=work.territory, **values)

@@ -9,13 +9,14 @@ from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, exists, inse
 
 from kernel.auth import Caller, Role
 from kernel.errors import NotFound
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.matching.domain.needs import Need, NeedFacts
 from services.matching.domain.shared import Setting
 from services.matching.domain.states import EDITABLE_NEEDS, NEVER_SERVED, NeedState, Step
 from services.matching.domain.week import WeekPart
 from services.matching.store.facts import facts_values, is_any, point_from, skills_from
-from services.matching.store.history import save_steps
+from services.matching.store.history import Change
 from services.matching.tables import campaign, mission, need, need_event
 
 
@@ -53,31 +54,43 @@ def _values(saved: Need) -> dict[str, Any]:
     }
 
 
+# The association and the campaign of a need may change while it is a draft; who wrote it, and when, never.
+_CHANGING = [column.name for column in need.c if column.name not in {"territory", "id", "created_at"}]
+_INSERT = Change(insert(need), need_event, columns=need.c.keys())
+_SAVE = Change(update(need).where(need.c.id == bindparam("of")), need_event, columns=_CHANGING)
+
+
 async def insert_need(work: Work, saved: Need, *steps: Step[NeedState]) -> None:
     values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(need), values)
-    await save_steps(work, need_event, saved.id, *steps)
+    await _INSERT.run(work, saved.id, values, *steps)
 
 
 async def save_need(work: Work, saved: Need, *steps: Step[NeedState]) -> None:
     """Write a locked need back, with the steps of its state."""
-    await work.connection.execute(update(need).where(need.c.id == saved.id), {**_values(saved), "changed_at": work.now})
-    await save_steps(work, need_event, saved.id, *steps)
+    await _SAVE.run(work, saved.id, {"of": saved.id, **_values(saved), "changed_at": work.now}, *steps)
 
 
-_LOCK = select(need).where(need.c.id == bindparam("id")).with_for_update()
-_LOCK_BY_REF = select(need).where(need.c.ref == bindparam("ref")).with_for_update()
+_LOCK = Prepared(select(need).where(need.c.id == bindparam("id")).with_for_update())
+_LOCK_BY_REF = Prepared(select(need).where(need.c.ref == bindparam("ref")).with_for_update())
+_OF_MISSION = select(mission.c.need_id).where(mission.c.id == bindparam("mission_id")).scalar_subquery()
+_LOCK_OF_MISSION = Prepared(select(need).where(need.c.id == _OF_MISSION).with_for_update())
 
 
 async def lock_need(work: Work, id: UUID) -> Need:
-    row = (await work.connection.execute(_LOCK, {"id": id})).first()
+    row = (await work.run(_LOCK, id=id)).first()
     if row is None:
         raise NotFound(f"There is no need {id} here; GET /needs lists those you can see.")
     return need_from(row)
 
 
 async def lock_need_by_ref(work: Work, ref: str) -> Need | None:
-    row = (await work.connection.execute(_LOCK_BY_REF, {"ref": ref})).first()
+    row = (await work.run(_LOCK_BY_REF, ref=ref)).first()
+    return need_from(row) if row else None
+
+
+async def lock_need_of_mission(work: Work, mission_id: UUID) -> Need | None:
+    """None when there is no such mission."""
+    row = (await work.run(_LOCK_OF_MISSION, mission_id=mission_id)).first()
     return need_from(row) if row else None
 
 

@@ -10,13 +10,14 @@ from sqlalchemy import false as nothing
 
 from kernel.auth import Caller, Role
 from kernel.errors import NotFound
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.matching.domain.offers import Candidate, Offer, OfferFacts
 from services.matching.domain.shared import Setting
 from services.matching.domain.states import EDITABLE_OFFERS, LIVE, MissionState, OfferState, Step
 from services.matching.domain.week import WeekPart
 from services.matching.store.facts import facts_values, is_any, point_from, skills_from
-from services.matching.store.history import save_steps
+from services.matching.store.history import Change
 from services.matching.tables import member, mission, offer, offer_event
 
 
@@ -52,31 +53,34 @@ def _values(saved: Offer) -> dict[str, Any]:
     }
 
 
+_CHANGING = [column.name for column in offer.c if column.name not in {"territory", "id", "created_at"}]
+_INSERT = Change(insert(offer), offer_event, columns=offer.c.keys())
+_SAVE = Change(update(offer).where(offer.c.id == bindparam("of")), offer_event, columns=_CHANGING)
+
+
 async def insert_offer(work: Work, saved: Offer, *steps: Step[OfferState]) -> None:
     values = {"territory": work.territory, "id": saved.id, **_values(saved), "created_at": work.now, "changed_at": work.now}
-    await work.connection.execute(insert(offer), values)
-    await save_steps(work, offer_event, saved.id, *steps)
+    await _INSERT.run(work, saved.id, values, *steps)
 
 
 async def save_offer(work: Work, saved: Offer, *steps: Step[OfferState]) -> None:
     """Write a locked offer back, with the steps of its state."""
-    await work.connection.execute(update(offer).where(offer.c.id == saved.id), {**_values(saved), "changed_at": work.now})
-    await save_steps(work, offer_event, saved.id, *steps)
+    await _SAVE.run(work, saved.id, {"of": saved.id, **_values(saved), "changed_at": work.now}, *steps)
 
 
-_LOCK = select(offer).where(offer.c.id == bindparam("id")).with_for_update()
-_LOCK_BY_REF = select(offer).where(offer.c.ref == bindparam("ref")).with_for_update()
+_LOCK = Prepared(select(offer).where(offer.c.id == bindparam("id")).with_for_update())
+_LOCK_BY_REF = Prepared(select(offer).where(offer.c.ref == bindparam("ref")).with_for_update())
 
 
 async def lock_offer(work: Work, id: UUID) -> Offer:
-    row = (await work.connection.execute(_LOCK, {"id": id})).first()
+    row = (await work.run(_LOCK, id=id)).first()
     if row is None:
         raise NotFound(f"There is no offer {id} here; GET /offers lists those you can see.")
     return offer_from(row)
 
 
 async def lock_offer_by_ref(work: Work, ref: str) -> Offer | None:
-    row = (await work.connection.execute(_LOCK_BY_REF, {"ref": ref})).first()
+    row = (await work.run(_LOCK_BY_REF, ref=ref)).first()
     return offer_from(row) if row else None
 
 
@@ -107,6 +111,8 @@ async def get_offer(work: Work, id: UUID) -> tuple[Offer, int]:
     return offer_from(row), row.promised_minutes
 
 
+# One comparison for each: a list of states is bound anew with every statement, and such a one cannot be prepared.
+_TAKES = or_(*(mission.c.state == state for state in (*LIVE, MissionState.CLOSED)))
 # A live mission counts on its agreed minutes, a closed one has taken those that were served.
 _PROMISED = (
     select(
@@ -116,23 +122,25 @@ _PROMISED = (
             "minutes"
         ),
     )
-    .where(mission.c.state.in_([*LIVE, MissionState.CLOSED]))
+    .where(_TAKES)
     .group_by(mission.c.territory, mission.c.offer_id)
     .subquery("promised")
 )
 # Of whatever offer of the volunteer.
 _GIVEN = (
     select(mission.c.territory, mission.c.volunteer_id, func.count().label("missions"))
-    .where(mission.c.state.in_([*LIVE, MissionState.CLOSED]))
+    .where(_TAKES)
     .group_by(mission.c.territory, mission.c.volunteer_id)
     .subquery("given")
 )
 
 
+_COUNT_PROMISED = Prepared(select(_PROMISED.c.minutes).where(_PROMISED.c.offer_id == bindparam("offer_id")))
+
+
 async def count_promised_minutes(work: Work, offer_id: UUID) -> int:
     """Minutes of the offer that live and closed missions have taken."""
-    query = select(_PROMISED.c.minutes).where(_PROMISED.c.offer_id == offer_id)
-    return int((await work.connection.execute(query)).scalar() or 0)
+    return int((await work.run(_COUNT_PROMISED, offer_id=offer_id)).scalar() or 0)
 
 
 async def list_candidates(work: Work, *, only: UUID | Collection[UUID] | None = None, lock: bool = False) -> list[Candidate]:

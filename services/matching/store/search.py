@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import insert
 
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.matching.domain.globe import place_on_globe, square_of_reach
 from services.matching.domain.needs import Need
@@ -30,11 +31,12 @@ class Found:
     place: Point | Commune | None = None
 
 
-def _save_all_but(table: Table, *kept: str) -> Insert:
-    """The row, or all of its columns but these written over the one that is there. Built once."""
+def _save_all_but(table: Table, *kept: str) -> Prepared:
+    """The row, or all of its columns but these written over the one that is there."""
     statement = insert(table)
     changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in kept}
-    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+    statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
+    return Prepared(statement, columns=table.c.keys())
 
 
 _SAVE_OFFER = _save_all_but(offer_search, "territory", "offer_id", "free_minutes", "missions")
@@ -64,7 +66,7 @@ async def save_offer_search(work: Work, saved: Offer, found: Found) -> None:
         "minutes": facts.minutes,
     }
     first = {"territory": work.territory, "offer_id": saved.id, "free_minutes": facts.minutes, "missions": 0}
-    await work.connection.execute(_SAVE_OFFER, first | values)
+    await work.run(_SAVE_OFFER, **first, **values)
 
 
 async def save_need_search(work: Work, saved: Need, found: Found) -> None:
@@ -74,7 +76,7 @@ async def save_need_search(work: Work, saved: Need, found: Found) -> None:
         "tokens": list(found.tokens),
         "commune": saved.facts.commune,
     }
-    await work.connection.execute(_SAVE_NEED, {"territory": work.territory, "need_id": saved.id} | values)
+    await work.run(_SAVE_NEED, territory=work.territory, need_id=saved.id, **values)
 
 
 async def mark_commune(work: Work, insee: str) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kernel.errors import NotFound
 from kernel.ids import new_id
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.matching.domain.states import OwnState, Step
 from services.matching.domain.vocabulary import LocalSkill, LocalSkillFacts, SkillWord, WordKind
@@ -18,12 +19,12 @@ from services.matching.tables import local_skill, local_skill_event, skill_word,
 _LISTS = ("asks", "gives", "titles", "tools", "false_friends")
 
 
-_REVISION = select(vocabulary.c.revision, vocabulary.c.mark)
+_REVISION = Prepared(select(vocabulary.c.revision, vocabulary.c.mark))
 
 
 async def get_revision(work: Work) -> tuple[int, UUID | None]:
     """How often the territory's vocabulary was changed, and the mark of the last change; (0, None) where it never was."""
-    row = (await work.connection.execute(_REVISION)).first()
+    row = (await work.run(_REVISION)).first()
     return (row.revision, row.mark) if row else (0, None)
 
 

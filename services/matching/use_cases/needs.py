@@ -24,10 +24,10 @@ from services.matching.domain.shared import Outcome, SkillSource, check_not_clos
 from services.matching.domain.states import Deed, NeedState, Step
 from services.matching.store.known import find_campaign, is_active_actor, lock_name
 from services.matching.store.missions import has_live_or_served_mission, lock_proposed_missions
-from services.matching.store.needs import lock_need, lock_need_by_ref
+from services.matching.store.needs import insert_need, lock_need, lock_need_by_ref
 from services.matching.use_cases.ending import cancel_proposal
 from services.matching.use_cases.facts import complete_facts
-from services.matching.use_cases.searching import add_need, write_need_back
+from services.matching.use_cases.searching import write_need_back
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ async def write_need(work: Work, wish: NeedToWrite, *, ref: str | None = None, s
     check_need_facts(wish.facts)
     check_not_closed(await find_campaign(work, wish.campaign_id))
     need = Need(new_id(), ref, wish.campaign_id, association_id, await complete_facts(work, wish.facts, source=source))
-    await add_need(work, need, Step(None, NeedState.DRAFT, Deed.CREATE, work.caller.identity))
+    await insert_need(work, need, Step(None, NeedState.DRAFT, Deed.CREATE, work.caller.identity))
     return need
 
 

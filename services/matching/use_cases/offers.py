@@ -22,10 +22,10 @@ from services.matching.domain.shared import Outcome, SkillSource
 from services.matching.domain.states import Deed, OfferState, Step
 from services.matching.store.known import is_active_member, lock_name
 from services.matching.store.missions import lock_proposed_missions
-from services.matching.store.offers import count_promised_minutes, lock_offer, lock_offer_by_ref
+from services.matching.store.offers import count_promised_minutes, insert_offer, lock_offer, lock_offer_by_ref
 from services.matching.use_cases.ending import cancel_proposal
 from services.matching.use_cases.facts import check_town_facts, complete_facts
-from services.matching.use_cases.searching import add_offer, write_offer_back
+from services.matching.use_cases.searching import write_offer_back
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ async def write_offer(
     check_offer_facts(wish.facts)
     check_town_facts(work, vars(wish.facts))
     offer = Offer(new_id(), ref, volunteer_id, await complete_facts(work, wish.facts, source=source))
-    await add_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
+    await insert_offer(work, offer, Step(None, OfferState.DRAFT, Deed.CREATE, work.caller.identity))
     return offer
 
 

@@ -1,4 +1,7 @@
-"""Offers and needs, each written together with the row that it is found by; and that row brought up to date."""
+"""Offers and needs that are written back together with the row that they are found by; and that row brought up to date.
+
+What is not open is not found: it has no such row yet, or one without tokens.
+"""
 
 from collections.abc import Collection, Sequence
 
@@ -11,8 +14,8 @@ from services.matching.engine.cells import ANYWHERE, list_cells_in_reach, list_c
 from services.matching.engine.comparison import find_key
 from services.matching.engine.skills import normalise_label
 from services.matching.engine.vocabulary import Vocabulary
-from services.matching.store.needs import insert_need, save_need
-from services.matching.store.offers import insert_offer, save_offer
+from services.matching.store.needs import save_need
+from services.matching.store.offers import save_offer
 from services.matching.store.search import Found, lock_stale_needs, lock_stale_offers, save_need_search, save_offer_search
 from services.matching.store.unknown_labels import (
     WrittenLabel,
@@ -26,26 +29,18 @@ from services.matching.use_cases.vocabulary import get_vocabulary
 BATCH = 200  # rows a transaction, so that nobody waits long for the locks
 
 
-async def add_offer(work: Work, offer: Offer, *steps: Step[OfferState]) -> None:
-    await insert_offer(work, offer, *steps)
-    await save_offer_search(work, offer, await _find_offer_by(work, offer))
-
-
 async def write_offer_back(work: Work, offer: Offer, *steps: Step[OfferState]) -> None:
     """Save a locked offer, with the steps of its state."""
     await save_offer(work, offer, *steps)
-    await save_offer_search(work, offer, await _find_offer_by(work, offer))
-
-
-async def add_need(work: Work, need: Need, *steps: Step[NeedState]) -> None:
-    await insert_need(work, need, *steps)
-    await save_need_search(work, need, await _find_need_by(work, need))
+    if OfferState.OPEN in (offer.state, *(step.before for step in steps)):
+        await save_offer_search(work, offer, await _find_offer_by(work, offer))
 
 
 async def write_need_back(work: Work, need: Need, *steps: Step[NeedState]) -> None:
     """Save a locked need, with the steps of its state."""
     await save_need(work, need, *steps)
-    await save_need_search(work, need, await _find_need_by(work, need))
+    if NeedState.OPEN in (need.state, *(step.before for step in steps)):
+        await save_need_search(work, need, await _find_need_by(work, need))
 
 
 async def refresh_offers(work: Work) -> int:
