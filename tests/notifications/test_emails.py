@@ -1,6 +1,7 @@
 """Sending e-mails to a real SMTP server."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from email import message_from_bytes
@@ -21,13 +22,14 @@ from kernel.work import open_work
 from services.notifications.clients.smtp import MOST_LOSSES, SendingFailed, SmtpConnection, build_message
 from services.notifications.domain.errands import ErrandKind
 from services.notifications.domain.messages import Email
-from services.notifications.jobs.emails import EmailSender
+from services.notifications.jobs.emails import MOST_UNRECORDED, EmailSender, Outcome, Records
 from services.notifications.letters import one_line
 from services.notifications.settings import Settings
 from services.notifications.store import errands, messages
 from services.notifications.tables import email, errand
-from tests.builders.notifications import NOW, make_email, make_settings
+from tests.builders.notifications import NOW, make_email, make_errand, make_settings
 from tests.notifications.conftest import PostOffice, free_port
+from tests.support.waiting import wait_until
 
 
 async def post(database: Database, territory: str, *addresses: str, **changes: Any) -> list[Email]:
@@ -92,15 +94,20 @@ class TestSend:
             assert row.state == state and (state == "sent" or "SMTPUTF8" in row.reason)
         assert old_post_office.recipients == [] and post_office.recipients == [address]
 
-    async def test_records_each_email_before_the_next_leaves(
+    async def test_records_each_email_while_the_next_leaves(
         self, database: Database, territory: str, settings: Settings, post_office: PostOffice
     ) -> None:
         await post(database, territory, "a@exemple.test", "hangs@exemple.test")
         sending = asyncio.create_task(make_sender(settings, post_office).run(database))
         await asyncio.wait_for(post_office.hanging.wait(), 10)
-        found = await states(database, territory)
+
+        async def is_recorded() -> bool:
+            return bool((await states(database, territory))["a@exemple.test"].state == "sent")
+
+        await wait_until(is_recorded, what="the first to be recorded")
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
+        found = await states(database, territory)
         assert (found["a@exemple.test"].state, found["hangs@exemple.test"].state) == ("sent", "waiting")
         assert await count_errands(database) == 1
 
@@ -119,6 +126,81 @@ class TestSend:
         await EmailSender(settings).run(database)
         assert (await states(database, territory))["a@exemple.test"].state == "waiting"
         assert await count_errands(database) == 1
+
+
+class TestRecords:
+    """Without a database: what is written together, and what is not lost."""
+
+    @staticmethod
+    def make_outcomes(count: int) -> list[Outcome]:
+        return [Outcome(one, make_errand(ErrandKind.EMAIL, one.id)) for one in (make_email() for _ in range(count))]
+
+    async def test_what_comes_during_a_commit_shares_the_next_one(self) -> None:
+        written: list[list[Outcome]] = []
+        may_commit = asyncio.Event()
+
+        async def write(outcomes: Sequence[Outcome]) -> None:
+            written.append(list(outcomes))
+            await may_commit.wait()
+
+        records, outcomes = Records(write), self.make_outcomes(4)
+        for outcome in outcomes:
+            await asyncio.wait_for(records.add(outcome), 5)
+            await asyncio.sleep(0)  # the writing begins with the first
+        may_commit.set()
+        await records.finish()
+        assert written == [outcomes[:1], outcomes[1:]]
+
+    async def test_one_at_fault_takes_no_other_with_it(self) -> None:
+        outcomes = self.make_outcomes(3)
+        written: list[Outcome] = []
+
+        async def write(those: Sequence[Outcome]) -> None:
+            if outcomes[1] in those:
+                raise ValueError("cannot be written")
+            written.extend(those)
+
+        records = Records(write)
+        for outcome in outcomes:
+            await records.add(outcome)
+        await records.finish()
+        assert written == [outcomes[0], outcomes[2]]
+
+    async def test_the_sender_waits_when_too_many_are_not_written(self) -> None:
+        may_commit = asyncio.Event()
+
+        async def write(_: Sequence[Outcome]) -> None:
+            await may_commit.wait()
+
+        records, outcomes = Records(write), self.make_outcomes(MOST_UNRECORDED + 1)
+        await records.add(outcomes[0])
+        await asyncio.sleep(0)
+        for outcome in outcomes[1:-1]:
+            await asyncio.wait_for(records.add(outcome), 5)
+        last = asyncio.create_task(records.add(outcomes[-1]))
+        await asyncio.sleep(0)
+        assert not last.done()
+        may_commit.set()
+        await asyncio.wait_for(last, 5)
+
+    async def test_whoever_stops_still_writes_down_what_left(self) -> None:
+        begun, may_commit = asyncio.Event(), asyncio.Event()
+        written: list[Outcome] = []
+
+        async def write(outcomes: Sequence[Outcome]) -> None:
+            begun.set()
+            await may_commit.wait()
+            written.extend(outcomes)
+
+        records, outcomes = Records(write), self.make_outcomes(1)
+        await records.add(outcomes[0])
+        stopping = asyncio.create_task(records.finish())
+        await begun.wait()
+        stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+        may_commit.set()
+        await records.finish()
+        assert written == outcomes
 
 
 class TestFailure:

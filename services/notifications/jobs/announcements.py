@@ -33,6 +33,8 @@ class Announcer:
         while taken := await self._take(database):
             for together in _group(taken):
                 await self._announce(database, together)
+            if len(taken) < BATCH:
+                return  # whoever leaves more rings again
 
     async def _take(self, database: Database) -> list[Errand]:
         async with open_work(database, Caller.system("*"), now=self._now()) as work:

@@ -1,15 +1,16 @@
-"""Sends the e-mails that wait, over one connection a batch.
+"""Sends the e-mails that wait, over one connection a batch, and writes down what became of them while the next ones leave.
 
-Between the server's "taken" and our commit lies a moment in which a crash makes the e-mail leave twice; its Message-ID
-stays the same, so that mail systems can tell. It is counted as a try before it begins, so that it never repeats for ever.
+Between the server's "taken" and our commit lies a moment in which a crash makes the e-mail leave twice, and at most
+MOST_UNRECORDED others with it; its Message-ID stays the same, so that mail systems can tell. It is counted as a try before
+it begins, so that it never repeats for ever.
 """
 
 import asyncio
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from opentelemetry.trace import SpanKind
@@ -20,7 +21,7 @@ from kernel.auth import Caller
 from kernel.clock import Clock
 from kernel.database import Database
 from kernel.telemetry import context_from, log_territory, span
-from kernel.work import Work, open_work
+from kernel.work import open_work
 from services.notifications.clients.smtp import SendingFailed, SmtpConnection
 from services.notifications.domain.errands import ENDED_THE_PROCESS, Errand, ErrandKind, is_exhausted
 from services.notifications.domain.messages import Email
@@ -31,12 +32,60 @@ from services.notifications.use_cases.emails import record_failure
 log = logging.getLogger("metis.notifications.emails")
 
 BATCH = 50
+MOST_UNRECORDED = 10
 LEASE = timedelta(minutes=30)  # longer than a batch takes when each e-mail runs into the timeout
 EMAILS = Counter("metis_emails_total", "Tries to send an e-mail.", ["outcome"])
 
 
 def spread() -> float:
     return random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one try."""
+
+    email: Email
+    errand: Errand
+    failure: SendingFailed | None = None
+
+
+class Records:
+    """Writes outcomes down behind the sender's back: those that come while a commit is under way share the next one."""
+
+    def __init__(self, write: Callable[[Sequence[Outcome]], Awaitable[None]]) -> None:
+        self._write = write
+        self._waiting: list[Outcome] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def add(self, outcome: Outcome) -> None:
+        """Returns at once unless too many wait already."""
+        self._waiting.append(outcome)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_waiting())
+        if len(self._waiting) >= MOST_UNRECORDED:
+            await self.finish()
+
+    async def finish(self) -> None:
+        """Returns when all are written. Whoever is cancelled meanwhile does not cancel the writing."""
+        if self._writing is not None:
+            await asyncio.shield(self._writing)
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting, []
+            try:
+                await self._write(taken)
+            except Exception:
+                await self._write_each(taken)
+
+    async def _write_each(self, outcomes: Sequence[Outcome]) -> None:
+        """One by one, so that the others do not go with the one at fault; its lease brings that back."""
+        for outcome in outcomes:
+            try:
+                await self._write([outcome])
+            except Exception:
+                log.exception("what became of e-mail %s could not be recorded (try %d)", outcome.email.id, outcome.errand.tries)
 
 
 class EmailSender:
@@ -50,20 +99,28 @@ class EmailSender:
         if self._settings.smtp_host is None:
             return
         while taken := await self._take(database):
-            untouched = {errand.id: errand for errand in taken}
-            try:
-                async with SmtpConnection(self._settings) as smtp:
-                    for email, errand in await self._load(database, taken):
-                        untouched.pop(errand.id, None)
-                        try:
-                            await self._send(database, smtp, email, errand)
-                        except Exception:
-                            # The others of the batch must not wait for this one; its lease brings it back.
-                            log.exception("e-mail %s failed by a fault of ours (try %d)", email.id, errand.tries)
-            except asyncio.CancelledError:
-                # The process stops: what it did not begin is the next one's at once, and not after the lease.
-                await self._give_back(database, list(untouched.values()))
-                raise
+            await self._send_all(database, taken)
+            if len(taken) < BATCH:
+                return  # whoever leaves more rings again
+
+    async def _send_all(self, database: Database, taken: list[Errand]) -> None:
+        untouched = {errand.id: errand for errand in taken}
+        records = Records(lambda outcomes: self._record(database, outcomes))
+        try:
+            async with SmtpConnection(self._settings) as smtp:
+                for email, errand in await self._load(database, taken):
+                    untouched.pop(errand.id, None)
+                    try:
+                        await records.add(await self._send(smtp, email, errand))
+                    except Exception:
+                        # The others of the batch must not wait for this one; its lease brings it back.
+                        log.exception("e-mail %s failed by a fault of ours (try %d)", email.id, errand.tries)
+        except asyncio.CancelledError:
+            # The process stops: what it did not begin is the next one's at once, and not after the lease.
+            await self._give_back(database, list(untouched.values()))
+            raise
+        finally:
+            await records.finish()
 
     async def _give_back(self, database: Database, left: list[Errand]) -> None:
         async with open_work(database, Caller.system("*"), now=self._now()) as work:
@@ -86,7 +143,7 @@ class EmailSender:
                 await errands.finish_errands(work, ErrandKind.EMAIL, [errand.id for errand in by_id.values()])
         return loaded
 
-    async def _send(self, database: Database, smtp: SmtpConnection, email: Email, errand: Errand) -> None:
+    async def _send(self, smtp: SmtpConnection, email: Email, errand: Errand) -> Outcome:
         log_territory.set(errand.territory)
         attributes = {
             "metis.email.id": str(email.id),
@@ -110,20 +167,26 @@ class EmailSender:
             log.warning(
                 "an e-mail did not leave: %s", failure.reason, extra={"facts": {"email": str(email.id), "try": errand.tries}}
             )
-            async with self._record(database, errand) as work:
-                await record_failure(
-                    work,
-                    email,
-                    errand,
-                    reason=failure.reason,
-                    permanent=failure.permanent,
-                    delays_seconds=self._settings.email_retry_delays_seconds,
-                    jitter=self._jitter(),
-                )
-        else:
-            EMAILS.labels("sent").inc()
-            async with self._record(database, errand) as work:
-                await messages.save_sent(work, email.id, tries=errand.tries)
+            return Outcome(email, errand, failure)
+        EMAILS.labels("sent").inc()
+        return Outcome(email, errand)
 
-    def _record(self, database: Database, errand: Errand) -> AbstractAsyncContextManager[Work]:
-        return open_work(database, Caller.system(errand.territory), now=self._now())
+    async def _record(self, database: Database, outcomes: Sequence[Outcome]) -> None:
+        """In one transaction for each territory."""
+        by_territory: dict[str, list[Outcome]] = defaultdict(list)
+        for outcome in outcomes:
+            by_territory[outcome.errand.territory].append(outcome)
+        for territory, those in by_territory.items():
+            async with open_work(database, Caller.system(territory), now=self._now()) as work:
+                await messages.save_sent(work, {one.email.id: one.errand.tries for one in those if one.failure is None})
+                for one in those:
+                    if one.failure is not None:
+                        await record_failure(
+                            work,
+                            one.email,
+                            one.errand,
+                            reason=one.failure.reason,
+                            permanent=one.failure.permanent,
+                            delays_seconds=self._settings.email_retry_delays_seconds,
+                            jitter=self._jitter(),
+                        )

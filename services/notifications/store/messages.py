@@ -1,6 +1,6 @@
 """Notices, e-mails and preferences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,24 +12,25 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kernel.auth import Caller
 from kernel.errors import NotFound
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.notifications.domain.messages import Email, EmailState, Notice
 from services.notifications.domain.people import Category, Preference
 from services.notifications.tables import email, notice, preference
 
 # What was made before for the same event and reader stays: nobody is told twice.
-_SAVE_NOTICES = upsert(notice).on_conflict_do_nothing()
-_SAVE_EMAILS = upsert(email).on_conflict_do_nothing()
+_SAVE_NOTICES = Prepared(upsert(notice).on_conflict_do_nothing(), columns=notice.c.keys())
+_SAVE_EMAILS = Prepared(upsert(email).on_conflict_do_nothing(), columns=email.c.keys())
 
 
 async def save_notices(work: Work, notices: Sequence[Notice]) -> None:
     if notices:
-        await work.connection.execute(_SAVE_NOTICES, [{"territory": work.territory, **vars(one)} for one in notices])
+        await work.run_many(_SAVE_NOTICES, [{"territory": work.territory, **vars(one)} for one in notices])
 
 
 async def save_emails(work: Work, emails: Sequence[Email]) -> None:
     if emails:
-        await work.connection.execute(_SAVE_EMAILS, [{"territory": work.territory, **vars(one)} for one in emails])
+        await work.run_many(_SAVE_EMAILS, [{"territory": work.territory, **vars(one)} for one in emails])
 
 
 # ---- The inbox ------------------------------------------------------------------------------------------------------
@@ -102,25 +103,27 @@ def list_emails(*, state: EmailState | None, member_id: UUID | None) -> Select[A
     return query.where(email.c.member_id == member_id) if member_id is not None else query
 
 
-_WAITING = (
+_WAITING = Prepared(
     select(email)
     .where(email.c.id == any_(bindparam("ids", type_=ARRAY(UuidType))), email.c.state == EmailState.WAITING)
     .order_by(email.c.id)
 )
-# With its errand, in one statement: it runs after each sending.
+# With their errands, in one statement: it runs after nearly every sending.
 _SENT = """
-WITH finished AS (DELETE FROM errand WHERE kind = 'email' AND id = $1)
-UPDATE email SET state = 'sent', tries = $2, reason = NULL, sent_at = $3 WHERE id = $1
+WITH finished AS (DELETE FROM errand WHERE kind = 'email' AND id = ANY($1::uuid[]))
+UPDATE email SET state = 'sent', tries = sent.tries, reason = NULL, sent_at = $3
+FROM unnest($1::uuid[], $2::integer[]) AS sent (id, tries) WHERE email.id = sent.id
 """
 
 
 async def list_waiting_emails(work: Work, ids: Sequence[UUID]) -> list[Email]:
-    return [email_from(row) for row in await work.connection.execute(_WAITING, {"ids": ids})]
+    return [email_from(row) for row in await work.run(_WAITING, ids=list(ids))]
 
 
-async def save_sent(work: Work, id: UUID, *, tries: int) -> None:
-    """The server took it: there is nothing more to do."""
-    await work.driver.execute(_SENT, id, tries, work.now)
+async def save_sent(work: Work, tries: Mapping[UUID, int]) -> None:
+    """The server took these, each at this try: there is nothing more to do."""
+    if tries:
+        await work.driver.execute(_SENT, list(tries), list(tries.values()), work.now)
 
 
 async def save_failure(work: Work, id: UUID, *, state: EmailState, tries: int, reason: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Table, select
-from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.notifications.domain.announcements import Mission
 from services.notifications.domain.people import Category, Member
@@ -38,25 +38,26 @@ ORDER BY member.id
 
 async def save_version(work: Work, table: Table, values: dict[str, Any]) -> None:
     """Keep a member or an actor as they now are, unless a newer version came first."""
-    await work.connection.execute(_replacing(table), {"territory": work.territory, **values})
+    await work.run(_replacing(table), territory=work.territory, **values)
 
 
 @cache
-def _replacing(table: Table) -> Insert:
+def _replacing(table: Table) -> Prepared:
     statement = upsert(table)
     replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
     newer = statement.excluded.version > table.c.version
-    return statement.on_conflict_do_update(index_elements=["territory", "id"], set_=replaced, where=newer)
+    statement = statement.on_conflict_do_update(index_elements=["territory", "id"], set_=replaced, where=newer)
+    return Prepared(statement, columns=table.c.keys())
 
 
 async def save_once(work: Work, table: Table, values: dict[str, Any]) -> None:
     """Keep a fact that never changes."""
-    await work.connection.execute(_keeping(table), {"territory": work.territory, **values})
+    await work.run(_keeping(table), territory=work.territory, **values)
 
 
 @cache
-def _keeping(table: Table) -> Insert:
-    return upsert(table).on_conflict_do_nothing()
+def _keeping(table: Table) -> Prepared:
+    return Prepared(upsert(table).on_conflict_do_nothing(), columns=table.c.keys())
 
 
 async def save_territory_name(work: Work, name: str) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, bindparam, delete, insert, select, update
 
 from kernel.auth import Caller
 from kernel.errors import NotFound
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.notifications.domain.webhooks import Delivery, DeliveryState, Webhook, WebhookState
 from services.notifications.tables import delivery, event_log, webhook
@@ -134,28 +135,29 @@ async def save_waiting(work: Work, id: UUID) -> None:
     await work.connection.execute(update(delivery).where(delivery.c.id == id).values(_WAITING))
 
 
-_DELIVERY = select(delivery).where(delivery.c.id == bindparam("delivery_id"))
-_HOOK_AND_BODY = (
+_DELIVERY = Prepared(select(delivery).where(delivery.c.id == bindparam("delivery_id")))
+_HOOK_AND_BODY = Prepared(
     select(webhook, event_log.c.body)
     .outerjoin(event_log, and_(event_log.c.territory == webhook.c.territory, event_log.c.event_id == bindparam("event_id")))
     .where(webhook.c.id == bindparam("webhook_id"))
 )
-_SAVE_DELIVERY = update(delivery).where(delivery.c.id == bindparam("delivery_id"))
+_SAVE_DELIVERY = Prepared(
+    update(delivery).where(delivery.c.id == bindparam("delivery_id")), columns=["delivery_id", "state", "tries", "delivered_at"]
+)
 
 
 async def find_parcel(work: Work, delivery_id: UUID) -> Parcel | None:
-    one = (await work.connection.execute(_DELIVERY, {"delivery_id": delivery_id})).one_or_none()
+    one = (await work.run(_DELIVERY, delivery_id=delivery_id)).one_or_none()
     if one is None:
         return None
-    row = (await work.connection.execute(_HOOK_AND_BODY, {"webhook_id": one.webhook_id, "event_id": one.event_id})).one_or_none()
+    row = (await work.run(_HOOK_AND_BODY, webhook_id=one.webhook_id, event_id=one.event_id)).one_or_none()
     return None if row is None else Parcel(delivery_from(one), webhook_from(row), row.body)
 
 
 async def save_delivery(
     work: Work, id: UUID, *, state: DeliveryState, tries: Sequence[dict[str, Any]], delivered_at: datetime | None
 ) -> None:
-    values = {"delivery_id": id, "state": state, "tries": list(tries), "delivered_at": delivered_at}
-    await work.connection.execute(_SAVE_DELIVERY, values)
+    await work.run(_SAVE_DELIVERY, delivery_id=id, state=state, tries=list(tries), delivered_at=delivered_at)
 
 
 def delivery_from(row: Any) -> Delivery:

@@ -66,7 +66,7 @@ async def keep_event(work: Work, envelope: Envelope) -> None:
     announced = envelope.type in ANNOUNCED
     hooks = await events.keep_event(work, envelope, announced=announced, public=public)
     if announced:
-        bells.ring_soon(bells.announcements_wait)
+        bells.ring_soon(bells.announcements_wait, after_seconds=bells.UNTIL_TOLD_SECONDS)
     if hooks:
         await events.queue_deliveries(work, envelope, hooks, traceparent=current_traceparent())
         bells.ring_soon(bells.deliveries_wait)
