@@ -1,13 +1,13 @@
 """Every query of the registry. Rows become the domain's records; row-level security adds the territory."""
 
-from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, false, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kernel.errors import NotFound
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.registry.domain.clients import Client, ClientRole
 from services.registry.domain.records import (
@@ -33,16 +33,16 @@ T = TypeVar("T")
 # ---- Territory and communes ---------------------------------------------------------------------------------------
 
 
+_FIND_TERRITORY = Prepared(select(territory))
+_LOCK_TERRITORY = Prepared(select(territory).with_for_update(key_share=True))
+
+
 async def find_territory(work: Work) -> Territory | None:
-    row = await _one(work, select(territory))
-    return Territory(row.territory, row.name) if row else None
+    return _territory_from(await _one(work, _FIND_TERRITORY))
 
 
 async def get_territory(work: Work) -> Territory:
-    found = await find_territory(work)
-    if found is None:
-        raise NotFound(f"Territory {work.territory} is not recorded here; the instance's administrator records it first.")
-    return found
+    return _recorded(work, await find_territory(work))
 
 
 async def lock_territory(work: Work) -> Territory:
@@ -50,8 +50,15 @@ async def lock_territory(work: Work) -> Territory:
 
     Writes are few here (a town's registry, its yearly import), and each lasts milliseconds.
     """
-    await work.connection.execute(select(territory.c.territory).with_for_update(key_share=True))
-    return await get_territory(work)
+    return _recorded(work, _territory_from(await _one(work, _LOCK_TERRITORY)))
+
+
+def _territory_from(row: Row[Any] | None) -> Territory | None:
+    return Territory(row.territory, row.name) if row else None
+
+
+def _recorded(work: Work, found: Territory | None) -> Territory:
+    return _found(found, f"Territory {work.territory} is not recorded here; the instance's administrator records it first.")
 
 
 async def save_territory(work: Work, saved: Territory) -> None:
@@ -64,8 +71,11 @@ def list_communes() -> Select[Any]:
     return select(commune)
 
 
+_FIND_COMMUNE = Prepared(select(commune).where(commune.c.insee == bindparam("insee")))
+
+
 async def find_commune(work: Work, insee: str) -> Commune | None:
-    row = await _one(work, select(commune).where(commune.c.insee == insee))
+    row = await _one(work, _FIND_COMMUNE, insee=insee)
     return commune_from(row) if row else None
 
 
@@ -113,36 +123,41 @@ def list_actors(
     return query if with_archived else query.where(actor.c.archived_at.is_(None))
 
 
+_OTHERS = select(actor).where(actor.c.id != bindparam("but"), actor.c.archived_at.is_(None))
+_FIND_ACTOR = Prepared(select(actor).where(actor.c.id == bindparam("id")))
+_FIND_ACTOR_BY_REF = Prepared(select(actor).where(actor.c.ref == bindparam("ref")))
+_FIND_BEARER_OF_SIREN = Prepared(_OTHERS.where(actor.c.kind == bindparam("kind"), actor.c.siren == bindparam("siren")))
+_FIND_BEARER_OF_RNA = Prepared(_OTHERS.where(actor.c.rna == bindparam("rna")))
+_INSERT_ACTOR = Prepared(insert(actor), columns=actor.c.keys())
+
+
 async def get_actor(work: Work, actor_id: UUID) -> Actor:
     return _found(await find_actor(work, actor_id), f"There is no actor {actor_id} in {work.territory}.")
 
 
 async def find_actor(work: Work, actor_id: UUID) -> Actor | None:
-    row = await _one(work, select(actor).where(actor.c.id == actor_id))
+    row = await _one(work, _FIND_ACTOR, id=actor_id)
     return actor_from(row) if row else None
 
 
 async def find_actor_by_ref(work: Work, ref: str) -> Actor | None:
-    row = await _one(work, select(actor).where(actor.c.ref == ref))
+    row = await _one(work, _FIND_ACTOR_BY_REF, ref=ref)
     return actor_from(row) if row else None
 
 
 async def find_bearer_of_siren(work: Work, siren: str, *, kind: ActorKind, but: UUID) -> Actor | None:
     """Another living actor of this kind with this SIREN (a body may be recorded as two kinds, an operator and a company)."""
-    return await _find_other(work, and_(actor.c.kind == kind.value, actor.c.siren == siren), but=but)
+    row = await _one(work, _FIND_BEARER_OF_SIREN, kind=kind.value, siren=siren, but=but)
+    return actor_from(row) if row else None
 
 
 async def find_bearer_of_rna(work: Work, rna: str, *, but: UUID) -> Actor | None:
-    return await _find_other(work, actor.c.rna == rna, but=but)
-
-
-async def _find_other(work: Work, same: ColumnElement[bool], *, but: UUID) -> Actor | None:
-    row = await _one(work, select(actor).where(same, actor.c.id != but, actor.c.archived_at.is_(None)))
+    row = await _one(work, _FIND_BEARER_OF_RNA, rna=rna, but=but)
     return actor_from(row) if row else None
 
 
 async def insert_actor(work: Work, saved: Actor) -> None:
-    await work.connection.execute(insert(actor), {"territory": work.territory, "id": saved.id, **_actor_values(saved)})
+    await work.run(_INSERT_ACTOR, territory=work.territory, id=saved.id, **_actor_values(saved))
 
 
 async def save_actor(work: Work, saved: Actor) -> None:
@@ -211,12 +226,18 @@ def _visible_to_caller(work: Work) -> ColumnElement[bool]:
 
 async def get_visible_member(work: Work, member_id: UUID) -> Member:
     """The member, or NotFound also when the caller may not see them: who exists is personal data, too."""
-    row = await _one(work, select(member).where(member.c.id == member_id, _visible_to_caller(work)))
+    query = select(member).where(member.c.id == member_id, _visible_to_caller(work))
+    row = (await work.connection.execute(query)).one_or_none()
     return _found(member_from(row) if row else None, f"There is no member {member_id} that you may see in {work.territory}.")
 
 
+_FIND_MEMBER = Prepared(select(member).where(member.c.id == bindparam("id")))
+_FIND_MEMBER_BY_REF = Prepared(select(member).where(member.c.ref == bindparam("ref")))
+_INSERT_MEMBER = Prepared(insert(member), columns=member.c.keys())
+
+
 async def find_member(work: Work, member_id: UUID) -> Member | None:
-    row = await _one(work, select(member).where(member.c.id == member_id))
+    row = await _one(work, _FIND_MEMBER, id=member_id)
     return member_from(row) if row else None
 
 
@@ -225,12 +246,12 @@ async def get_member(work: Work, member_id: UUID) -> Member:
 
 
 async def find_member_by_ref(work: Work, ref: str) -> Member | None:
-    row = await _one(work, select(member).where(member.c.ref == ref))
+    row = await _one(work, _FIND_MEMBER_BY_REF, ref=ref)
     return member_from(row) if row else None
 
 
 async def insert_member(work: Work, saved: Member) -> None:
-    await work.connection.execute(insert(member), {"territory": work.territory, "id": saved.id, **_member_values(saved)})
+    await work.run(_INSERT_MEMBER, territory=work.territory, id=saved.id, **_member_values(saved))
 
 
 async def save_member(work: Work, saved: Member) -> None:
@@ -266,8 +287,30 @@ def list_clients() -> Select[Any]:
     return select(client)
 
 
+_FIND_CLIENT = Prepared(select(client).where(client.c.client_id == bindparam("client_id")))
+_FIND_USABLE_CLIENT = Prepared(
+    select(client)
+    .select_from(
+        client.outerjoin(actor, and_(actor.c.territory == client.c.territory, actor.c.id == client.c.actor_id)).outerjoin(
+            member, and_(member.c.territory == client.c.territory, member.c.id == client.c.member_id)
+        )
+    )
+    .where(client.c.client_id == bindparam("client_id"), actor.c.archived_at.is_(None), member.c.archived_at.is_(None))
+)
+
+
+def _save_client() -> Prepared:
+    first = upsert(client)
+    kept = {"territory", "id", "client_id", "created_at"}
+    facts = {column.name: first.excluded[column.name] for column in client.c if column.name not in kept}
+    return Prepared(first.on_conflict_do_update(index_elements=["territory", "client_id"], set_=facts), columns=client.c.keys())
+
+
+_SAVE_CLIENT = _save_client()
+
+
 async def find_client(work: Work, client_id: str) -> Client | None:
-    row = await _one(work, select(client).where(client.c.client_id == client_id))
+    row = await _one(work, _FIND_CLIENT, client_id=client_id)
     return client_from(row) if row else None
 
 
@@ -277,29 +320,26 @@ async def get_client(work: Work, client_id: str) -> Client:
 
 async def find_usable_client(work: Work, client_id: str) -> tuple[Client, bytes] | None:
     """The client and the hash of its secret; None when the actor or the member it acts for is archived."""
-    joined = client.outerjoin(actor, and_(actor.c.territory == client.c.territory, actor.c.id == client.c.actor_id)).outerjoin(
-        member, and_(member.c.territory == client.c.territory, member.c.id == client.c.member_id)
-    )
-    usable = and_(client.c.client_id == client_id, actor.c.archived_at.is_(None), member.c.archived_at.is_(None))
-    row = await _one(work, select(client).select_from(joined).where(usable))
+    row = await _one(work, _FIND_USABLE_CLIENT, client_id=client_id)
     return (client_from(row), row.secret_hash) if row else None
 
 
 async def save_client(work: Work, saved: Client, *, secret_hash: bytes) -> None:
     """Insert the client, or give the one of the same name these facts and this secret."""
-    facts = {
-        "name": saved.name,
-        "roles": [role.value for role in saved.roles],
-        "scopes": list(saved.scopes),
-        "actor_id": saved.actor_id,
-        "member_id": saved.member_id,
-        "secret_hash": secret_hash,
-        "rotated_at": saved.rotated_at,
-    }
-    statement = upsert(client).values(
-        territory=work.territory, id=saved.id, client_id=saved.client_id, created_at=saved.created_at, **facts
+    await work.run(
+        _SAVE_CLIENT,
+        territory=work.territory,
+        id=saved.id,
+        client_id=saved.client_id,
+        name=saved.name,
+        roles=[role.value for role in saved.roles],
+        scopes=list(saved.scopes),
+        actor_id=saved.actor_id,
+        member_id=saved.member_id,
+        secret_hash=secret_hash,
+        created_at=saved.created_at,
+        rotated_at=saved.rotated_at,
     )
-    await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "client_id"], set_=facts))
 
 
 async def delete_client(work: Work, client_id: str) -> None:
@@ -323,9 +363,8 @@ def client_from(row: Row[Any]) -> Client:
 # ---- Shared by the above ------------------------------------------------------------------------------------------
 
 
-async def _one(work: Work, query: Select[Any]) -> Row[Any] | None:
-    rows: Sequence[Row[Any]] = (await work.connection.execute(query)).all()
-    return rows[0] if rows else None
+async def _one(work: Work, query: Prepared, **values: Any) -> Row[Any] | None:
+    return (await work.run(query, **values)).first()
 
 
 def _found(record: T | None, otherwise: str) -> T:

@@ -5,7 +5,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy.exc import IntegrityError
 
 from kernel.auth import Caller
 from kernel.database import Database
@@ -24,12 +23,12 @@ class TestUniqueness:
     async def test_the_database_holds_one_body_once(self, database: Database, territory: str, twin: dict[str, Any]) -> None:
         async with open_work(database, Caller.system(territory)) as work:
             await store.insert_actor(work, make_actor(ref="a", **twin))
-        with pytest.raises(IntegrityError):
+        with pytest.raises(asyncpg.UniqueViolationError):
             async with open_work(database, Caller.system(territory)) as work:
                 await store.insert_actor(work, make_actor(ref="b", **twin))
 
     async def test_a_siret_contains_its_siren(self, database: Database, territory: str) -> None:
-        with pytest.raises(IntegrityError):
+        with pytest.raises(asyncpg.CheckViolationError):
             async with open_work(database, Caller.system(territory)) as work:
                 await store.insert_actor(work, make_actor(siren="200057966", siret="73282932000074"))
 
@@ -68,7 +67,7 @@ class TestTerritories:
             await store.insert_actor(work, actor)
         async with open_work(database, Caller.system("97412")) as work:
             await work.driver.execute("INSERT INTO territory VALUES ('97412', 'Saint-Joseph', now()) ON CONFLICT DO NOTHING")
-        with pytest.raises(IntegrityError):
+        with pytest.raises(asyncpg.ForeignKeyViolationError):
             async with open_work(database, Caller.system("97412")) as work:
                 await store.insert_member(work, make_member(ref=str(new_id()), actor_id=actor.id))
 

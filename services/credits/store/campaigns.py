@@ -10,6 +10,7 @@ from sqlalchemy import Row, Select, bindparam, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.ids import new_id, new_ids
+from kernel.statements import Prepared
 from kernel.work import OutboxRow, Work
 from services.credits.domain.campaigns import (
     Campaign,
@@ -64,8 +65,12 @@ async def add_campaign(work: Work, *, ref: str, facts: CampaignFacts) -> bool:
     return added.first() is not None
 
 
+_CAMPAIGN = Prepared(select(campaign).where(campaign.c.id == bindparam("id")))
+_CAMPAIGN_TO_USE = Prepared(select(campaign).where(campaign.c.id == bindparam("id")).with_for_update(read=True))
+
+
 async def get_campaign(work: Work, campaign_id: UUID) -> Campaign:
-    row = (await work.connection.execute(select(campaign).where(campaign.c.id == campaign_id))).first()
+    row = (await work.run(_CAMPAIGN, id=campaign_id)).first()
     if row is None:
         raise NotFound(f"There is no campaign {campaign_id}; GET /campaigns lists them.")
     return campaign_of(row)
@@ -73,7 +78,7 @@ async def get_campaign(work: Work, campaign_id: UUID) -> Campaign:
 
 async def find_campaign_to_use(work: Work, campaign_id: UUID) -> Campaign | None:
     """Locked against being closed meanwhile; others may use it at the same time."""
-    row = (await work.connection.execute(select(campaign).where(campaign.c.id == campaign_id).with_for_update(read=True))).first()
+    row = (await work.run(_CAMPAIGN_TO_USE, id=campaign_id)).first()
     return campaign_of(row) if row else None
 
 
@@ -240,16 +245,18 @@ def pledge_of(row: Row[Any]) -> Pledge:
 
 
 # Built once: building them takes longer than sending them.
-_PLEDGE = select_pledges().where(pledge.c.id == bindparam("id"))
-_SAME_PLEDGE = select_pledges().where(*(pledge.c[name] == bindparam(name) for name in _SAID))
-_LOCK_PLEDGE = select(pledge.c.id).where(pledge.c.id == bindparam("id")).with_for_update()
-_LOCK_BY_REF = (
-    select(pledge.c.id).where(pledge.c.campaign_id == bindparam("campaign_id"), pledge.c.ref == bindparam("ref"))
-).with_for_update()
+_PLEDGE = Prepared(select_pledges().where(pledge.c.id == bindparam("id")))
+_SAME_PLEDGE = Prepared(select_pledges().where(*(pledge.c[name] == bindparam(name) for name in _SAID)))
+_LOCK_PLEDGE = Prepared(select(pledge.c.id).where(pledge.c.id == bindparam("id")).with_for_update())
+_LOCK_BY_REF = Prepared(
+    select(pledge.c.id)
+    .where(pledge.c.campaign_id == bindparam("campaign_id"), pledge.c.ref == bindparam("ref"))
+    .with_for_update()
+)
 
 
 async def get_pledge_row(work: Work, pledge_id: UUID) -> Row[Any]:
-    row: Row[Any] | None = (await work.connection.execute(_PLEDGE, {"id": pledge_id})).first()
+    row: Row[Any] | None = (await work.run(_PLEDGE, id=pledge_id)).first()
     if row is None:
         raise NotFound(f"There is no pledge {pledge_id}; GET /campaigns/{{id}}/pledges lists them.")
     return row
@@ -260,7 +267,7 @@ async def get_pledge(work: Work, pledge_id: UUID) -> Pledge:
 
 
 async def lock_pledge(work: Work, pledge_id: UUID) -> Pledge:
-    await work.connection.execute(_LOCK_PLEDGE, {"id": pledge_id})
+    await work.run(_LOCK_PLEDGE, id=pledge_id)
     return await get_pledge(work, pledge_id)
 
 
@@ -269,7 +276,7 @@ async def find_same_pledge(
 ) -> Pledge | None:
     """The pledge of this ref, if this is what was last said of it."""
     said = dict(zip(_SAID, (campaign_id, ref, contributor_id, minutes, note), strict=True))
-    row = (await work.connection.execute(_SAME_PLEDGE, said)).first()
+    row = (await work.run(_SAME_PLEDGE, **said)).first()
     return pledge_of(row) if row else None
 
 
@@ -280,7 +287,7 @@ async def find_pledge(work: Work, campaign_id: UUID, ref: str) -> Pledge | None:
 
 
 async def lock_pledge_by_ref(work: Work, campaign_id: UUID, ref: str) -> Pledge | None:
-    id = (await work.connection.execute(_LOCK_BY_REF, {"campaign_id": campaign_id, "ref": ref})).scalar()
+    id = (await work.run(_LOCK_BY_REF, campaign_id=campaign_id, ref=ref)).scalar()
     return await get_pledge(work, id) if id is not None else None
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, any_, bindparam, select
+from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import insert
 
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.credits.domain.campaigns import Actor
 from services.credits.tables import actor, member, mission, territory
@@ -31,25 +33,37 @@ async def get_territory_name(work: Work) -> str:
     return (await work.connection.execute(query)).scalar_one_or_none() or work.territory
 
 
+def _save_newer_actor() -> Prepared:
+    first = insert(actor)
+    newer = {column.name: first.excluded[column.name] for column in actor.c if column.name not in {"territory", "id"}}
+    is_newer = actor.c.version < first.excluded.version
+    statement = first.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=is_newer)
+    return Prepared(statement, columns=actor.c.keys())
+
+
+_SAVE_ACTOR = _save_newer_actor()
+_SAVE_MEMBER = Prepared(insert(member).on_conflict_do_nothing(), columns=member.c.keys())
+_FIND_ACTORS = Prepared(select(actor).where(actor.c.id == any_(bindparam("ids", type_=ARRAY(UuidType)))))
+
+
 async def save_actor(work: Work, found: Actor, *, version: int) -> None:
     """Keep the newest version, in whatever order they arrive."""
-    values = {
-        "version": version,
-        "kind": found.kind,
-        "name": found.name,
-        "archived": found.archived,
-        "siret": found.siret,
-        "rna": found.rna,
-        "fields_of_action": list(found.fields_of_action),
-    }
-    statement = insert(actor).values(territory=work.territory, id=found.id, **values)
-    await work.connection.execute(
-        statement.on_conflict_do_update(index_elements=["territory", "id"], set_=values, where=actor.c.version < version)
+    await work.run(
+        _SAVE_ACTOR,
+        territory=work.territory,
+        id=found.id,
+        version=version,
+        kind=found.kind,
+        name=found.name,
+        archived=found.archived,
+        siret=found.siret,
+        rna=found.rna,
+        fields_of_action=list(found.fields_of_action),
     )
 
 
 async def save_member(work: Work, member_id: UUID) -> None:
-    await work.connection.execute(insert(member).values(territory=work.territory, id=member_id).on_conflict_do_nothing())
+    await work.run(_SAVE_MEMBER, territory=work.territory, id=member_id)
 
 
 async def save_mission(work: Work, mission_id: UUID, *, title: str, volunteer_id: UUID) -> None:
@@ -62,7 +76,7 @@ async def find_mission_volunteer(work: Work, mission_id: UUID) -> UUID | None:
 
 
 async def find_actors(work: Work, ids: Iterable[UUID]) -> dict[UUID, Actor]:
-    rows = await work.connection.execute(select(actor).where(actor.c.id.in_(set(ids))))
+    rows = await work.run(_FIND_ACTORS, ids=list(set(ids)))
     return {
         row.id: Actor(row.id, row.kind, row.name, row.archived, row.siret, row.rna, tuple(row.fields_of_action)) for row in rows
     }
