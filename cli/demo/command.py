@@ -87,14 +87,18 @@ async def _run(state: State, options: Options, story: Story, stopping: asyncio.E
         place = await cleanup.enter_async_context(_place(state, options, story, smtp_port=mail.port))
         hooks_url = f"http://{options.seen_as or options.host}:{partner_port}"
         http = await cleanup.enter_async_context(make_client(place.url))
-        playing = _play_and_report(state, memory, place, http, story, mail=mail, partner=partner, hooks_url=hooks_url)
+        playing = _play_and_read(state, memory, place, http, story, mail=mail, partner=partner, hooks_url=hooks_url)
         outcome = await beside(playing, place.watch())
+        # Laying it out takes a while, and the platform may stop meanwhile.
+        telling = asyncio.create_task(asyncio.to_thread(print_report, console, outcome))
         story.told = True
         figures = outcome.figures(seconds=story.seconds)
         if not options.once and outcome.ok:
+            await telling
             _print_people(place, memory, state, outcome.towns[0].town)
             console.print("[bold green]Métis continue de servir.[/] Arrêt : Ctrl-C")
             await first_of(place.watch(), stopping.wait())
+    await telling
     if not outcome.ok:
         failed = "; ".join(words for words, held in outcome.checks if not held)
         raise CliError(f"La démonstration a échoué : {failed}.", detail=json.dumps(figures), cure=f"Journaux : {state.logs}")
@@ -132,7 +136,7 @@ async def _watch_nothing() -> None:
     await asyncio.Event().wait()
 
 
-async def _play_and_report(
+async def _play_and_read(
     state: State,
     memory: Memory,
     place: Place,
@@ -156,7 +160,6 @@ async def _play_and_report(
         memory.save()
         tracks = _tracks(state, list(memory.part("traces").get(towns[0].insee, {}).values()), elsewhere=place.elsewhere)
         outcome = await read_outcome(towns, attempts, state=state, partner=partner, mail=mail, tracks=tracks)
-    print_report(console, outcome)
     return outcome
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.auth import Role
+from kernel.clock import local_date
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.ledger import AccountKind
@@ -137,7 +138,7 @@ class TestOnScreen:
                 break
             page = await officer.get(page.headers["link"].partition(">")[0].removeprefix("<").partition(scene.territory)[2])
         assert lines == whole["lines"]
-        tomorrow = date.fromisoformat(lines[-1]["recorded_at"][:10]) + timedelta(days=1)
+        tomorrow = local_date(datetime.fromisoformat(lines[-1]["recorded_at"])) + timedelta(days=1)
         later = (await officer.get(f"{path}?since={tomorrow}")).json()
         assert (later["lines"], later["opening_minutes"]) == ([], whole["closing_minutes"])
 
