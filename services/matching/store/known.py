@@ -42,11 +42,16 @@ async def save_commune(work: Work, insee: str, saved: Commune, *, told_at: datet
     )
 
 
-_COMMUNES = Prepared(select(commune))
+_FIND_COMMUNE = Prepared(select(commune).where(commune.c.insee == bindparam("insee")))
+
+
+async def find_commune(work: Work, insee: str) -> Commune | None:
+    row = (await work.run(_FIND_COMMUNE, insee=insee)).first()
+    return Commune(row.name, row.latitude, row.longitude) if row else None
 
 
 async def list_communes(work: Work) -> dict[str, Commune]:
-    rows = await work.run(_COMMUNES)
+    rows = await work.connection.execute(select(commune))
     return {row.insee: Commune(row.name, row.latitude, row.longitude) for row in rows}
 
 
@@ -105,9 +110,11 @@ async def save_campaign_closed(work: Work, id: UUID) -> None:
     await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", "id"], set_={"closed": True}))
 
 
+_SAVE_PANEL_PLACE = Prepared(insert(panel).on_conflict_do_nothing(), columns=panel.c.keys())
+
+
 async def save_panel_place(work: Work, campaign_id: UUID, association_id: UUID) -> None:
-    place = insert(panel).values(territory=work.territory, campaign_id=campaign_id, association_id=association_id)
-    await work.connection.execute(place.on_conflict_do_nothing())
+    await work.run(_SAVE_PANEL_PLACE, territory=work.territory, campaign_id=campaign_id, association_id=association_id)
 
 
 async def list_panels(work: Work, campaign_ids: Collection[UUID]) -> dict[UUID, frozenset[UUID]]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Table, and_, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from kernel.statements import Prepared
 from kernel.work import Work
 from services.matching.domain.rounds import Means
 from services.matching.domain.states import NEVER_SERVED, MissionState
@@ -15,18 +16,24 @@ from services.matching.tables import campaign, credit_told, listening, mission, 
 _UUID7 = 7
 
 
+def _add_to(table: Table) -> Prepared:
+    first = insert(table)
+    added = {"minutes": table.c.minutes + first.excluded.minutes}
+    return Prepared(first.on_conflict_do_update(index_elements=list(table.primary_key), set_=added), columns=table.c.keys())
+
+
+_ADD_CREDIT, _ADD_PROMISE = _add_to(credit_told), _add_to(promise_told)
+_LISTENING_SINCE = Prepared(select(listening.c.since))
+
+
 async def add_credit(work: Work, campaign_id: UUID, association_id: UUID, *, minutes: int) -> None:
-    await _add(work, credit_told, minutes, campaign_id=campaign_id, association_id=association_id)
+    key = {"campaign_id": campaign_id, "association_id": association_id}
+    await work.run(_ADD_CREDIT, territory=work.territory, minutes=minutes, **key)
 
 
 async def add_promise(work: Work, campaign_id: UUID, contributor_id: UUID, *, minutes: int) -> None:
-    await _add(work, promise_told, minutes, campaign_id=campaign_id, contributor_id=contributor_id)
-
-
-async def _add(work: Work, table: Table, minutes: int, **key: UUID) -> None:
-    statement = insert(table).values(territory=work.territory, minutes=minutes, **key)
-    added = {"minutes": table.c.minutes + statement.excluded.minutes}
-    await work.connection.execute(statement.on_conflict_do_update(index_elements=["territory", *key], set_=added))
+    key = {"campaign_id": campaign_id, "contributor_id": contributor_id}
+    await work.run(_ADD_PROMISE, territory=work.territory, minutes=minutes, **key)
 
 
 async def add_mission_minutes(
@@ -52,7 +59,7 @@ async def add_mission_minutes(
 
 async def listening_since(work: Work) -> datetime:
     """Since when pledges and grants are listened to."""
-    since: datetime = (await work.connection.execute(select(listening.c.since))).scalar_one()
+    since: datetime = (await work.run(_LISTENING_SINCE)).scalar_one()
     return since
 
 

@@ -34,6 +34,7 @@ from services.matching.store.offers import get_offer
 from services.matching.store.weights import get_weights, get_weights_version
 from services.matching.use_cases.facts import known_communes
 from services.matching.use_cases.needs import may_act_for
+from services.matching.use_cases.searching import find_place
 from services.matching.use_cases.vocabulary import get_vocabulary
 
 MOST_MISSES = 500  # offers that do not fit are looked at, at most, to say why not
@@ -72,7 +73,7 @@ async def list_needs_for(work: Work, offer_id: UUID, *, limit: int) -> Candidate
     (candidate,) = candidates
     facts, today = candidate.offer.facts, local_date(work.now)
     in_force, referential = await get_weights(work), (await get_vocabulary(work)).referential
-    place = facts.point or (facts.commune and (await known_communes(work)).get(facts.commune)) or None
+    place = await find_place(work, commune=facts.commune, point=facts.point)
     keys = {
         key
         for skill in facts.skills

@@ -12,7 +12,7 @@ from services.matching.domain.offers import TOWN_FACTS, OfferFacts
 from services.matching.domain.shared import Commune, Skill, SkillSource
 from services.matching.engine.communes import KnownCommunes
 from services.matching.engine.referential import Referential
-from services.matching.store.known import list_communes
+from services.matching.store.known import find_commune, list_communes
 from services.matching.use_cases.vocabulary import get_vocabulary
 
 Facts = TypeVar("Facts", NeedFacts, OfferFacts)
@@ -25,7 +25,7 @@ async def complete_facts(
 
     Raises BadInput for a code or a commune that nobody knows, and for evidence that the text does not hold.
     """
-    if facts.commune is not None and facts.commune not in await known_communes(work):
+    if facts.commune is not None and await find_known_commune(work, facts.commune) is None:
         raise BadInput.at(
             "/commune",
             f"{facts.commune} is no commune's INSEE code: write it as in 92071 (not the postcode), "
@@ -38,6 +38,11 @@ async def complete_facts(
     confirmed = confirm_skills(named, text=text, default=source, who=work.caller.identity, now=work.now)
     skills = {**kept, **confirmed}
     return replace(facts, skills=tuple(skills[number] for number in range(len(facts.skills))))
+
+
+async def find_known_commune(work: Work, insee: str) -> Commune | None:
+    """As the registry told of it, else as it stands in the list of France."""
+    return await find_commune(work, insee) or KnownCommunes({}).get(insee)
 
 
 async def known_communes(work: Work) -> Mapping[str, Commune]:

@@ -23,7 +23,7 @@ from services.matching.store.unknown_labels import (
     lock_needs_with_labels,
     lock_offers_with_labels,
 )
-from services.matching.use_cases.facts import known_communes
+from services.matching.use_cases.facts import find_known_commune
 from services.matching.use_cases.vocabulary import get_vocabulary
 
 BATCH = 200  # rows a transaction, so that nobody waits long for the locks
@@ -85,7 +85,7 @@ def _version_of(facts: NeedFacts | OfferFacts, vocabulary: Vocabulary) -> str:
 async def find_place(work: Work, *, commune: str | None, point: Point | None) -> Point | Commune | None:
     if point is not None or commune is None:
         return point
-    return (await known_communes(work)).get(commune)
+    return await find_known_commune(work, commune)
 
 
 async def _find_offer_by(work: Work, offer: Offer) -> Found:
