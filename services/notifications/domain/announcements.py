@@ -182,18 +182,34 @@ def decide_recipients(rule: Rule, parties: Parties, members: Iterable[Member]) -
 
     Left out: archived people, and the one who did it.
     """
+    circles = [_circle_of(audience, parties) for audience in rule.audiences]
     told: list[tuple[Audience, Member]] = []
     for member in members:
         if member.archived or str(member.id) == parties.doer:
             continue
-        audience = next((audience for audience in rule.audiences if _belongs(member, audience, parties)), None)
-        if audience is not None:
-            told.append((audience, member))
+        circle = next((circle for circle in circles if circle.holds(member)), None)
+        if circle is not None:
+            told.append((circle.audience, member))
     return told
 
 
-def _belongs(member: Member, audience: Audience, parties: Parties) -> bool:
-    """Whether the member is the person of the audience, acts for its organisation, or has its role in the town."""
+@dataclass(frozen=True)
+class _Circle:
+    """An audience of one event: its person, those who act in a role for its organisations, or who have a role in the town."""
+
+    audience: Audience
+    person: UUID | None
+    town_role: str | None
+    organisations: Collection[UUID | None]
+    role: str
+
+    def holds(self, member: Member) -> bool:
+        if member.id == self.person or self.town_role in member.roles:
+            return True
+        return member.actor_id is not None and member.actor_id in self.organisations and self.role in member.roles
+
+
+def _circle_of(audience: Audience, parties: Parties) -> _Circle:
     person = {
         Audience.VOLUNTEER: parties.volunteer_id,
         Audience.PERSON: parties.person_id,
@@ -205,7 +221,5 @@ def _belongs(member: Member, audience: Audience, parties: Parties) -> bool:
         Audience.COMPANY: ([parties.company_id], "company"),
         Audience.CONTRIBUTOR: ([parties.contributor_id], "company"),
     }
-    if member.id == person.get(audience) or TOWN_ROLES.get(audience) in member.roles:
-        return True
     ids, role = organisations.get(audience, ((), ""))
-    return member.actor_id is not None and member.actor_id in ids and role in member.roles
+    return _Circle(audience, person.get(audience), TOWN_ROLES.get(audience), ids, role)

@@ -1,5 +1,6 @@
 """From an event to letters: keep it, find out whom it concerns, write to each of them."""
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from services.notifications.domain.announcements import (
 )
 from services.notifications.domain.errands import ErrandKind
 from services.notifications.domain.messages import Email, Letter, Notice
-from services.notifications.domain.people import Member
+from services.notifications.domain.people import Category, Member
 from services.notifications.letters import one_line, write_letter
 from services.notifications.store import errands, events, messages, people, webhooks
 from services.notifications.use_cases import bells
@@ -79,6 +80,7 @@ async def announce(work: Work, event_ids: Collection[UUID], *, patient: bool) ->
     """
     stories = await _read_stories(work, event_ids)
     names = await people.list_names(work, {id for story in stories for id in _named(story)})
+    candidates = await _list_candidates(work, stories)
     untold: set[UUID] = set()
     notices: list[Notice] = []
     emails: list[Email] = []
@@ -88,7 +90,7 @@ async def announce(work: Work, event_ids: Collection[UUID], *, patient: bool) ->
             if patient and not is_complete(story.rule, story.parties, known=names):
                 untold.add(envelope.id)
                 continue
-            more_notices, more_emails = await _write(work, story, names)
+            more_notices, more_emails = await _write(work, story, names, candidates[story.rule.category])
         notices += more_notices
         emails += more_emails
     await _save(work, notices, emails)
@@ -119,16 +121,32 @@ def _panel(envelope: Envelope, rule: Rule) -> UUID | None:
     return _id(envelope, "campaign_id") if Audience.PANEL in rule.audiences else None
 
 
-async def _write(work: Work, story: Story, names: dict[UUID | None, str]) -> tuple[list[Notice], list[Email]]:
+async def _list_candidates(work: Work, stories: Sequence[Story]) -> dict[Category, list[Member]]:
+    """Whoever may be told of one of them, with what they want of its category: one query for each category."""
+    by_category: dict[Category, list[Story]] = defaultdict(list)
+    for story in stories:
+        by_category[story.rule.category].append(story)
+    return {
+        category: await people.list_candidates(
+            work,
+            people={id for story in those for id in story.parties.people},
+            actors={id for story in those for id in story.parties.actors},
+            roles={role for story in those for role in _town_roles(story.rule)},
+            category=category,
+        )
+        for category, those in by_category.items()
+    }
+
+
+async def _write(
+    work: Work, story: Story, names: dict[UUID | None, str], candidates: Sequence[Member]
+) -> tuple[list[Notice], list[Email]]:
     envelope, rule, parties = story.envelope, story.rule, story.parties
     facts = {
         "event": EVENT_TYPES[envelope.type].model_validate(envelope.data),
         "names": _name_parties(work, story, names),
         "category": rule.category,
     }
-    candidates = await people.list_candidates(
-        work, people=parties.people, actors=parties.actors, roles=_town_roles(rule), category=rule.category
-    )
     notices: list[Notice] = []
     emails: list[Email] = []
     for you, member in decide_recipients(rule, parties, candidates):
