@@ -135,21 +135,24 @@ class TestRecords:
     def make_outcomes(count: int) -> list[Outcome]:
         return [Outcome(one, make_errand(ErrandKind.EMAIL, one.id)) for one in (make_email() for _ in range(count))]
 
-    async def test_what_comes_during_a_commit_shares_the_next_one(self) -> None:
+    async def test_what_comes_within_a_moment_or_during_a_commit_shares_one(self) -> None:
         written: list[list[Outcome]] = []
-        may_commit = asyncio.Event()
+        begun, may_commit = asyncio.Event(), asyncio.Event()
 
         async def write(outcomes: Sequence[Outcome]) -> None:
             written.append(list(outcomes))
+            begun.set()
             await may_commit.wait()
 
-        records, outcomes = Records(write), self.make_outcomes(4)
-        for outcome in outcomes:
+        records, outcomes = Records(write, linger_seconds=0), self.make_outcomes(5)
+        for outcome in outcomes[:2]:
+            await records.add(outcome)
+        await asyncio.wait_for(begun.wait(), 5)
+        for outcome in outcomes[2:]:
             await asyncio.wait_for(records.add(outcome), 5)
-            await asyncio.sleep(0)  # the writing begins with the first
         may_commit.set()
         await records.finish()
-        assert written == [outcomes[:1], outcomes[1:]]
+        assert written == [outcomes[:2], outcomes[2:]]
 
     async def test_one_at_fault_takes_no_other_with_it(self) -> None:
         outcomes = self.make_outcomes(3)
@@ -167,14 +170,15 @@ class TestRecords:
         assert written == [outcomes[0], outcomes[2]]
 
     async def test_the_sender_waits_when_too_many_are_not_written(self) -> None:
-        may_commit = asyncio.Event()
+        begun, may_commit = asyncio.Event(), asyncio.Event()
 
         async def write(_: Sequence[Outcome]) -> None:
+            begun.set()
             await may_commit.wait()
 
         records, outcomes = Records(write), self.make_outcomes(MOST_UNRECORDED + 1)
         await records.add(outcomes[0])
-        await asyncio.sleep(0)
+        await asyncio.wait_for(begun.wait(), 5)
         for outcome in outcomes[1:-1]:
             await asyncio.wait_for(records.add(outcome), 5)
         last = asyncio.create_task(records.add(outcomes[-1]))

@@ -33,6 +33,7 @@ log = logging.getLogger("metis.notifications.emails")
 
 BATCH = 50
 MOST_UNRECORDED = 10
+LINGER_SECONDS = 0.02
 LEASE = timedelta(minutes=30)  # longer than a batch takes when each e-mail runs into the timeout
 EMAILS = Counter("metis_emails_total", "Tries to send an e-mail.", ["outcome"])
 
@@ -51,10 +52,12 @@ class Outcome:
 
 
 class Records:
-    """Writes outcomes down behind the sender's back: those that come while a commit is under way share the next one."""
+    """Writes outcomes down behind the sender's back: those that come within a moment share a commit, which costs as much as
+    sending."""
 
-    def __init__(self, write: Callable[[Sequence[Outcome]], Awaitable[None]]) -> None:
+    def __init__(self, write: Callable[[Sequence[Outcome]], Awaitable[None]], *, linger_seconds: float = LINGER_SECONDS) -> None:
         self._write = write
+        self._linger_seconds = linger_seconds
         self._waiting: list[Outcome] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -73,6 +76,7 @@ class Records:
 
     async def _write_waiting(self) -> None:
         while self._waiting:
+            await asyncio.sleep(self._linger_seconds)
             taken, self._waiting = self._waiting, []
             try:
                 await self._write(taken)
