@@ -176,7 +176,7 @@ class TestRecords:
             begun.set()
             await may_commit.wait()
 
-        records, outcomes = Records(write), self.make_outcomes(MOST_UNRECORDED + 1)
+        records, outcomes = Records(write), self.make_outcomes(MOST_UNRECORDED)
         await records.add(outcomes[0])
         await asyncio.wait_for(begun.wait(), 5)
         for outcome in outcomes[1:-1]:

@@ -1,8 +1,8 @@
 """Sends the e-mails that wait, over one connection a batch, and writes down what became of them while the next ones leave.
 
-Between the server's "taken" and our commit lies a moment in which a crash makes the e-mail leave twice, and at most
-MOST_UNRECORDED others with it; its Message-ID stays the same, so that mail systems can tell. It is counted as a try before
-it begins, so that it never repeats for ever.
+Between the server's "taken" and our commit lies a moment in which a crash makes e-mails leave twice, at most MOST_UNRECORDED;
+their Message-IDs stay the same, so that mail systems can tell. Each is counted as a try before it begins, so that it never
+repeats for ever.
 """
 
 import asyncio
@@ -59,6 +59,7 @@ class Records:
         self._write = write
         self._linger_seconds = linger_seconds
         self._waiting: list[Outcome] = []
+        self._in_hand: list[Outcome] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def add(self, outcome: Outcome) -> None:
@@ -66,7 +67,7 @@ class Records:
         self._waiting.append(outcome)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_waiting())
-        if len(self._waiting) >= MOST_UNRECORDED:
+        if len(self._waiting) + len(self._in_hand) >= MOST_UNRECORDED:
             await self.finish()
 
     async def finish(self) -> None:
@@ -77,11 +78,12 @@ class Records:
     async def _write_waiting(self) -> None:
         while self._waiting:
             await asyncio.sleep(self._linger_seconds)
-            taken, self._waiting = self._waiting, []
+            self._in_hand, self._waiting = self._waiting, []
             try:
-                await self._write(taken)
+                await self._write(self._in_hand)
             except Exception:
-                await self._write_each(taken)
+                await self._write_each(self._in_hand)
+            self._in_hand = []
 
     async def _write_each(self, outcomes: Sequence[Outcome]) -> None:
         """One by one, so that the others do not go with the one at fault; its lease brings that back."""
