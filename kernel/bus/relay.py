@@ -54,6 +54,7 @@ class _Held:
         self.sequences: set[int] = set()
         self.ready: list[Outgoing] = []
         self.confirmed: list[int] = []
+        self.failures = 0  # how often a subject was let go
         self._by_subject: dict[str, deque[Outgoing]] = {}
 
     def take(self, events: Iterable[Outgoing]) -> None:
@@ -79,6 +80,7 @@ class _Held:
         for event in sent:
             waiting = self._by_subject[event.subject]
             if event.event_id in failed:
+                self.failures += 1
                 self.sequences.difference_update(other.sequence for other in waiting)
                 waiting.clear()
             else:
@@ -169,7 +171,12 @@ class Relay:
 
     async def _read(self, connection: "asyncpg.Connection[Any]") -> None:
         """Delete what is confirmed, and take what others left in the outbox."""
+        failures = self._held.failures
         rows = await connection.fetch(_NEXT, self._held.take_confirmed(), self._held.sequences)
+        if self._held.failures != failures:
+            # What failed meanwhile was held when we asked, and is not among the rows; later ones of its subject may be.
+            self._must_read = True
+            return
         self._held.take(Outgoing(**row) for row in rows)
         self._must_read = len(rows) == BATCH
 
