@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.console import CliError
+from cli.ports import find_free_port, is_free
 
 OWNER = "metis"
 START_SECONDS = 30
@@ -220,16 +220,10 @@ def _check_version(installation: Installation, directory: Path) -> None:
 
 
 def _kept_or_free_port(directory: Path) -> int:
-    """The port of the last time when it is still free, else another that the system picks."""
+    """The port of the last time when it is still free, else another."""
     keeper = directory.with_name(directory.name + ".port")
     kept = _number(keeper.read_text()) if keeper.exists() else 0
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", kept))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = kept if kept and is_free(kept) else find_free_port()
     keeper.write_text(f"{port}\n")
     return port
 

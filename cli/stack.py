@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import importlib
 import os
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
@@ -15,6 +14,7 @@ from cli import embedded_postgres
 from cli.console import CliError
 from cli.migrate import BUS, SERVICES, derive_password, password_variable, runtime_urls
 from cli.nursery import STOP_SECONDS
+from cli.ports import find_free_port, is_free
 from cli.processes import Child, Children
 from cli.state import Secrets, State
 
@@ -180,16 +180,9 @@ def choose_ports(wanted: Mapping[str, int], *, held: ExitStack | None = None) ->
 
 
 def _free_port(wanted: int, *, held: ExitStack | None) -> int:
-    for port in (wanted, *[0] * PORT_TRIES):
-        with socket.socket() as probe:
-            # As uvicorn does it: a port in TIME_WAIT is free, one that somebody listens on is not.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            found = int(probe.getsockname()[1])
-        if held is None or _claim(found, held):
+    for port in (wanted, *[None] * PORT_TRIES):
+        found = port or find_free_port(host=HOST)
+        if is_free(found, host=HOST) and (held is None or _claim(found, held)):
             return found
     raise CliError("Aucun port libre sur cette machine.", cure="Fermez des programmes qui écoutent, puis réessayez.")
 

@@ -1,7 +1,6 @@
 """A town that hears events, a real SMTP server and a real partner on loopback."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from aiosmtpd.smtp import Envelope as SmtpEnvelope
 from pydantic import SecretStr
 from standardwebhooks.webhooks import Webhook as PartnerLibrary
 
+from cli.ports import find_free_port
 from kernel.auth import Caller
 from kernel.database import Database
 from kernel.work import open_work
@@ -123,12 +123,6 @@ async def open_post_office(*, smtputf8: bool) -> AsyncIterator[PostOffice]:
     await server.wait_closed()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 # ---- A partner ------------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +161,7 @@ class Partner:
 
 @pytest.fixture
 async def partner() -> AsyncIterator[Partner]:
-    made = Partner(port=free_port())
+    made = Partner(port=find_free_port())
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", made.answer)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import orjson
 
+from cli.ports import find_free_port
 from kernel.auth import Caller
 from kernel.bus.postgres import PostgresTransport
 from kernel.bus.transport import Outgoing
@@ -20,7 +21,7 @@ from kernel.ids import new_id
 from kernel.work import open_work
 from services.notifications.store import webhooks as store
 from tests.builders.notifications import NOW, Town, make_event, make_webhook
-from tests.notifications.conftest import Partner, PostOffice, free_port
+from tests.notifications.conftest import Partner, PostOffice
 from tests.support.clients import PUBLIC_KEYS
 from tests.support.waiting import wait_until
 
@@ -31,7 +32,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 @asynccontextmanager
 async def running_service(**settings: object) -> AsyncIterator[None]:
     """The service, ready and consuming; told to stop at the end, and gone by then."""
-    port = free_port()
+    port = find_free_port()
     environment = (
         os.environ | {f"METIS_{name.upper()}": str(value) for name, value in settings.items()} | {"METIS_PORT": str(port)}
     )

@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.abc import ResolveResult
 from sqlalchemy import select
 
+from cli.ports import find_free_port
 from kernel.auth import Caller
 from kernel.clock import utc_now
 from kernel.database import Database
@@ -27,7 +28,7 @@ from services.notifications.store import webhooks as store
 from services.notifications.tables import delivery, errand, webhook
 from services.notifications.use_cases import webhooks
 from tests.builders.notifications import Town, make_errand, make_event, make_settings, make_webhook
-from tests.notifications.conftest import Partner, free_port, slow
+from tests.notifications.conftest import Partner, slow
 from tests.support.waiting import wait_until
 
 TYPE = "matching.mission_closed.v1"
@@ -192,7 +193,7 @@ class TestFailure:
         assert (await read_again(town, hook)).failing_since is None
 
     async def test_nobody_there(self, town: Town, deliver: Deliver) -> None:
-        hook = await subscribe(town, f"http://127.0.0.1:{free_port()}/")
+        hook = await subscribe(town, f"http://127.0.0.1:{find_free_port()}/")
         await town.tell(make_event(TYPE))
         await deliver()
         [one] = await deliveries(town, hook)

@@ -15,6 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from cli.ports import find_free_port
 from kernel.auth import Caller
 from kernel.clock import utc_now
 from kernel.database import Database
@@ -28,7 +29,7 @@ from services.notifications.settings import Settings
 from services.notifications.store import errands, messages
 from services.notifications.tables import email, errand
 from tests.builders.notifications import NOW, make_email, make_errand, make_settings
-from tests.notifications.conftest import PostOffice, free_port
+from tests.notifications.conftest import PostOffice
 from tests.support.waiting import wait_until
 
 
@@ -52,7 +53,7 @@ async def count_errands(database: Database) -> int:
 
 
 def make_sender(settings: Settings, office: PostOffice | None = None, *, after_seconds: float = 0, **changes: Any) -> EmailSender:
-    found = make_settings(settings, smtp_host="127.0.0.1", smtp_port=office.port if office else free_port(), **changes)
+    found = make_settings(settings, smtp_host="127.0.0.1", smtp_port=office.port if office else find_free_port(), **changes)
     return EmailSender(found, now=lambda: utc_now() + timedelta(seconds=after_seconds), jitter=lambda: 1)
 
 

@@ -19,6 +19,8 @@ from typing import Any, Protocol, cast
 
 from testcontainers.core.container import DockerContainer
 
+from cli.ports import find_free_port
+
 log = logging.getLogger("metis.tests")
 
 START_SECONDS = 90
@@ -112,7 +114,7 @@ class GivenBroker:
 
 class ContainerBroker:
     def __init__(self) -> None:
-        self._port = _free_port()
+        self._port = find_free_port()
         self._container = DockerContainer(os.environ.get("METIS_TEST_RABBITMQ_IMAGE", "rabbitmq:4-management"))
         self._container.with_env("RABBITMQ_DEFAULT_USER", "guest").with_env("RABBITMQ_DEFAULT_PASS", "guest")
         # On loopback alone; the library's own binding would listen to the whole network.
@@ -145,7 +147,7 @@ class LocalBroker:
         self._program = program
         # Short: Erlang keeps names of sockets and nodes in it.
         self._folder = Path(tempfile.mkdtemp(prefix="metis-mq-"))
-        self._port, self._distribution_port, self._epmd_port = _free_port(), _free_port(), _free_port()
+        self._port, self._distribution_port, self._epmd_port = (find_free_port() for _ in range(3))
         self._process: subprocess.Popen[bytes] | None = None
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}/"
         self.start()
@@ -215,12 +217,6 @@ class LocalBroker:
             ["epmd", "-port", str(self._epmd_port), "-kill"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
         )
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for_port(port: int, *, process: "subprocess.Popen[bytes] | None" = None) -> None:
