@@ -13,21 +13,21 @@ _LOWEST, _HIGHEST = 20_000, 32_000
 _TRIES = 200
 
 
-def is_free(port: int, *, host: str = LOOPBACK) -> bool:
+def is_free(port: int) -> bool:
     """Whether a server could listen there: as servers do it, a port in TIME_WAIT counts as free."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
     return True
 
 
-def find_free_port(*, host: str = LOOPBACK) -> int:
+def find_free_port() -> int:
     """One that nobody listens on. Raises OSError when there is none."""
     for _ in range(_TRIES):
         port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311 - spreads them, guards nothing
-        if is_free(port, host=host):
+        if is_free(port):
             return port
-    raise OSError(f"no free port on {host} between {_LOWEST} and {_HIGHEST}")
+    raise OSError(f"no free port on {LOOPBACK} between {_LOWEST} and {_HIGHEST}")

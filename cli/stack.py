@@ -14,11 +14,11 @@ from cli import embedded_postgres
 from cli.console import CliError
 from cli.migrate import BUS, SERVICES, derive_password, password_variable, runtime_urls
 from cli.nursery import STOP_SECONDS
-from cli.ports import find_free_port, is_free
+from cli.ports import LOOPBACK, find_free_port, is_free
 from cli.processes import Child, Children
 from cli.state import Secrets, State
 
-HOST = "127.0.0.1"
+HOST = LOOPBACK
 PORTS = {"gateway": 8100, "registry": 8101, "matching": 8102, "credits": 8103, "notifications": 8104}
 PORT_TRIES = 5
 GATEWAY_FACTORY = "gateway.app:make_gateway"
@@ -181,8 +181,8 @@ def choose_ports(wanted: Mapping[str, int], *, held: ExitStack | None = None) ->
 
 def _free_port(wanted: int, *, held: ExitStack | None) -> int:
     for port in (wanted, *[None] * PORT_TRIES):
-        found = port or find_free_port(host=HOST)
-        if is_free(found, host=HOST) and (held is None or _claim(found, held)):
+        found = port or find_free_port()
+        if is_free(found) and (held is None or _claim(found, held)):
             return found
     raise CliError("Aucun port libre sur cette machine.", cure="Fermez des programmes qui écoutent, puis réessayez.")
 

@@ -5,11 +5,12 @@ where the statement is built anew (docs/performance.md). What is prepared leaves
 spares the rest. A statement whose text changes from call to call goes through `work.connection`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ClauseElement
+from sqlalchemy import ClauseElement, Table
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import IteratorResult, Result
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -67,3 +68,14 @@ class Prepared:
             value = held if name is None else values[name]
             arranged.append(value if write is None else write(value))
         return arranged
+
+
+def write_row(table: Table, *, key: Collection[str] = (), keeping: Collection[str] = (), if_newer: bool = False) -> Prepared:
+    """Write a whole row, in the place of the one with the same key if there is one (the primary key, unless another is
+    named), whose columns of `keeping` stay. `if_newer`: only in the place of one whose `version` is older."""
+    row = insert(table)
+    names = tuple(key) or tuple(table.primary_key.columns.keys())
+    changed = {column.name: row.excluded[column.name] for column in table.c if column.name not in {*names, *keeping}}
+    is_newer = table.c.version < row.excluded.version if if_newer else None
+    statement = row.on_conflict_do_update(index_elements=names, set_=changed, where=is_newer)
+    return Prepared(statement, columns=table.c.keys())

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, inser
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from kernel.errors import NotFound
-from kernel.statements import Prepared
+from kernel.statements import Prepared, write_row
 from kernel.work import Work
 from services.registry.domain.clients import Client, ClientRole
 from services.registry.domain.records import (
@@ -297,16 +297,7 @@ _FIND_USABLE_CLIENT = Prepared(
     )
     .where(client.c.client_id == bindparam("client_id"), actor.c.archived_at.is_(None), member.c.archived_at.is_(None))
 )
-
-
-def _save_client() -> Prepared:
-    first = upsert(client)
-    kept = {"territory", "id", "client_id", "created_at"}
-    facts = {column.name: first.excluded[column.name] for column in client.c if column.name not in kept}
-    return Prepared(first.on_conflict_do_update(index_elements=["territory", "client_id"], set_=facts), columns=client.c.keys())
-
-
-_SAVE_CLIENT = _save_client()
+_SAVE_CLIENT = write_row(client, key=("territory", "client_id"), keeping=("id", "created_at"))
 
 
 async def find_client(work: Work, client_id: str) -> Client | None:

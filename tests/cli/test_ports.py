@@ -26,6 +26,6 @@ def test_no_outgoing_connection_takes_one() -> None:
 
 
 def test_says_so_when_all_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "is_free", lambda port, *, host: False)
+    monkeypatch.setattr(ports, "is_free", lambda port: False)
     with pytest.raises(OSError, match=r"no free port on 127\.0\.0\.1 between 20000 and 32000"):
         ports.find_free_port()

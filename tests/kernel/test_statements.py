@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from kernel.auth import Caller
 from kernel.database import Database
 from kernel.ids import new_id
-from kernel.statements import Prepared
+from kernel.statements import Prepared, write_row
 from kernel.work import Work, open_work
 
 TERRITORY = "92071"
@@ -114,6 +114,25 @@ class TestRun:
         await work.run(Prepared(both), of=made["id"], name="three", new_id=added, new_name="four")
         names = {row.id: row.name for row in await work.run(Prepared(select(thing)))}
         assert names == {made["id"]: "three", added: "four"}
+
+
+class TestWriteRow:
+    async def test_what_is_there_is_written_over_save_what_is_kept(self, work: Work) -> None:
+        made = make_thing(name="first")
+        save = write_row(thing, keeping=("number",))
+        await work.run(save, **made)
+        await work.run(save, **made | {"name": "second", "number": 9})
+        row = (await work.run(_FIND, id=made["id"])).one()
+        assert (row.name, row.number) == ("second", 3)
+
+    async def test_only_a_newer_version_takes_the_place(self, work: Work) -> None:
+        await work.driver.execute("CREATE TEMP TABLE told (id integer PRIMARY KEY, version integer, name text) ON COMMIT DROP")
+        told = Table("told", MetaData(), Column("id", Integer), Column("version", Integer), Column("name", Text))
+        save = write_row(told, key=("id",), if_newer=True)
+        for version in (2, 1, 2, 3):
+            await work.run(save, id=1, version=version, name=f"v{version}")
+            expected = "v3" if version == 3 else "v2"
+            assert (await work.run(Prepared(select(told.c.name)))).scalar_one() == expected
 
 
 class TestValues:

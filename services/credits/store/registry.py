@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, any_, bindparam, select
 from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import insert
 
-from kernel.statements import Prepared
+from kernel.statements import Prepared, write_row
 from kernel.work import Work
 from services.credits.domain.campaigns import Actor
 from services.credits.tables import actor, member, mission, territory
@@ -33,15 +33,7 @@ async def get_territory_name(work: Work) -> str:
     return (await work.connection.execute(query)).scalar_one_or_none() or work.territory
 
 
-def _save_newer_actor() -> Prepared:
-    first = insert(actor)
-    newer = {column.name: first.excluded[column.name] for column in actor.c if column.name not in {"territory", "id"}}
-    is_newer = actor.c.version < first.excluded.version
-    statement = first.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=is_newer)
-    return Prepared(statement, columns=actor.c.keys())
-
-
-_SAVE_ACTOR = _save_newer_actor()
+_SAVE_ACTOR = write_row(actor, key=("territory", "id"), if_newer=True)
 _SAVE_MEMBER = Prepared(insert(member).on_conflict_do_nothing(), columns=member.c.keys())
 _FIND_ACTORS = Prepared(select(actor).where(actor.c.id == any_(bindparam("ids", type_=ARRAY(UuidType)))))
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Table, Text, and_, bindparam, func, or_, select, true
+from sqlalchemy import Row, Text, and_, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import insert
 
-from kernel.statements import Prepared
+from kernel.statements import Prepared, write_row
 from kernel.work import Work
 from services.matching.domain.shared import Actor, Campaign, Commune
 from services.matching.tables import actor, campaign, commune, convention, member, mission, panel, territory
@@ -55,16 +55,8 @@ async def list_communes(work: Work) -> dict[str, Commune]:
     return {row.insee: Commune(row.name, row.latitude, row.longitude) for row in rows}
 
 
-def _save_newer(table: Table) -> Prepared:
-    """What the registry tells, unless a later version is known already."""
-    first = insert(table)
-    newer = {column.name: first.excluded[column.name] for column in table.c if column.name not in {"territory", "id"}}
-    is_newer = table.c.version < first.excluded.version
-    statement = first.on_conflict_do_update(index_elements=["territory", "id"], set_=newer, where=is_newer)
-    return Prepared(statement, columns=table.c.keys())
-
-
-_SAVE_ACTOR, _SAVE_MEMBER = _save_newer(actor), _save_newer(member)
+# What the registry tells, unless a later version is known already.
+_SAVE_ACTOR, _SAVE_MEMBER = write_row(actor, if_newer=True), write_row(member, if_newer=True)
 
 
 async def save_actor(work: Work, id: UUID, saved: Actor) -> None:

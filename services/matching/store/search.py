@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
 
-from kernel.statements import Prepared
+from kernel.statements import write_row
 from kernel.work import Work
 from services.matching.domain.globe import place_on_globe, square_of_reach
 from services.matching.domain.needs import Need
@@ -31,16 +30,8 @@ class Found:
     place: Point | Commune | None = None
 
 
-def _save_all_but(table: Table, *kept: str) -> Prepared:
-    """The row, or all of its columns but these written over the one that is there."""
-    statement = insert(table)
-    changed = {column.name: statement.excluded[column.name] for column in table.c if column.name not in kept}
-    statement = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
-    return Prepared(statement, columns=table.c.keys())
-
-
-_SAVE_OFFER = _save_all_but(offer_search, "territory", "offer_id", "free_minutes", "missions")
-_SAVE_NEED = _save_all_but(need_search, "territory", "need_id")
+_SAVE_OFFER = write_row(offer_search, keeping=("free_minutes", "missions"))
+_SAVE_NEED = write_row(need_search)
 
 
 async def save_offer_search(work: Work, saved: Offer, found: Found) -> None:

@@ -10,7 +10,7 @@ from services.matching.domain.confirming import Numbered, confirm_skills, find_k
 from services.matching.domain.needs import NeedFacts
 from services.matching.domain.offers import TOWN_FACTS, OfferFacts
 from services.matching.domain.shared import Commune, Skill, SkillSource
-from services.matching.engine.communes import KnownCommunes
+from services.matching.engine.communes import KnownCommunes, load_communes
 from services.matching.engine.referential import Referential
 from services.matching.store.known import find_commune, list_communes
 from services.matching.use_cases.vocabulary import get_vocabulary
@@ -42,7 +42,7 @@ async def complete_facts(
 
 async def find_known_commune(work: Work, insee: str) -> Commune | None:
     """As the registry told of it, else as it stands in the list of France."""
-    return await find_commune(work, insee) or KnownCommunes({}).get(insee)
+    return await find_commune(work, insee) or load_communes().get(insee)
 
 
 async def known_communes(work: Work) -> Mapping[str, Commune]:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Table, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from kernel.statements import Prepared
+from kernel.statements import Prepared, write_row
 from kernel.work import Work
 from services.notifications.domain.announcements import Mission
 from services.notifications.domain.people import Category, Member
@@ -43,11 +43,7 @@ async def save_version(work: Work, table: Table, values: dict[str, Any]) -> None
 
 @cache
 def _replacing(table: Table) -> Prepared:
-    statement = upsert(table)
-    replaced = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
-    newer = statement.excluded.version > table.c.version
-    statement = statement.on_conflict_do_update(index_elements=["territory", "id"], set_=replaced, where=newer)
-    return Prepared(statement, columns=table.c.keys())
+    return write_row(table, if_newer=True)
 
 
 async def save_once(work: Work, table: Table, values: dict[str, Any]) -> None:
