@@ -13,8 +13,9 @@ from rich.markup import escape
 
 from cli.access import Access
 from cli.api import ApiError, Session
-from cli.close_tables import hours, print_findings, print_preview, print_steps
+from cli.close_tables import print_findings, print_preview, print_steps
 from cli.console import CliError, confirm, console
+from cli.wording import hours
 
 Ask = Callable[[str], bool]
 BLOCKING = "blocking"

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.wording import counted, hours
+
 ROWS_SHOWN = 60
 OUTCOMES = {"returned": "retour à l'enveloppe", "lapsed": "caducité", "carried_over": "report vers une campagne suivante"}
 KINDS = {
@@ -17,14 +19,6 @@ KINDS = {
 SIGNED = frozenset({"promised", "delivered"})  # balances at or below zero
 WEIGHTS = {"info": "[dim]à savoir[/]", "warning": "[yellow]à accepter[/]", "blocking": "[red]bloquant[/]"}
 STATES = {"todo": "[dim]à faire[/]", "blocked": "[yellow]arrêtée[/]", "done": "[green]faite[/]"}
-
-
-def hours(minutes: int) -> str:
-    """21 h 15, 45 min, 0 h."""
-    sign, (whole, rest) = "−" if minutes < 0 else "", divmod(abs(minutes), 60)
-    if not whole and rest:
-        return f"{sign}{rest} min"
-    return f"{sign}{whole:,} h".replace(",", " ") + (f" {rest:02d}" if rest else "")
 
 
 def _day(day: str | None) -> str:
@@ -78,7 +72,7 @@ def _print_holds(console: Console, preview: Mapping[str, Any]) -> None:
 
 def _print_more(console: Console, count: int) -> None:
     if count > ROWS_SHOWN:
-        console.print(f"[dim]… et {count - ROWS_SHOWN} autres lignes (GET /campaigns/…/closing/preview les donne toutes)[/]")
+        console.print(f"[dim]… et {counted(count - ROWS_SHOWN, 'autre ligne')} (GET /campaigns/…/closing/preview les donne)[/]")
 
 
 def print_findings(console: Console, findings: Sequence[Mapping[str, Any]]) -> None:

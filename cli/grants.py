@@ -14,6 +14,7 @@ from cli.api import ApiError, Session
 from cli.console import CliError
 from cli.http import make_client
 from cli.importer import values as v
+from cli.wording import euros, hours
 
 # What a scenario may change, in the officer's words: the field of the API, and how its value is read.
 WORDS: Mapping[str, tuple[str, Callable[[str], int]]] = {
@@ -105,13 +106,13 @@ def print_comparison(console: Console, found: Mapping[str, Any]) -> None:
     console.print(rules)
     table = Table(title="Dotations par association", title_justify="left", show_footer=True)
     table.add_column("Association", "Total", overflow="fold")
-    table.add_column("Baisse", _euros(sum(_cut(row) for row in found["rows"])), justify="right")
+    table.add_column("Baisse", euros(sum(_cut(row) for row in found["rows"])), justify="right")
     for one in (own, *imagined):
         table.add_column(escape(one["name"]), hours(one["computed_minutes"]), justify="right", overflow="fold")
     for row in found["rows"]:
         first, *others = row["shares"]
         cells = [hours(first["computed_minutes"]), *(_share_text(share) for share in others)]
-        table.add_row(escape(row["association_name"] or row["association_id"]), _euros(_cut(row)), *cells)
+        table.add_row(escape(row["association_name"] or row["association_id"]), euros(_cut(row)), *cells)
     console.print(table)
 
 
@@ -120,7 +121,7 @@ def _rule_cells(one: Mapping[str, Any]) -> list[str]:
     return [
         escape(one["name"]),
         f"{one['compensation_permille'] / 10:g} %".replace(".", ","),
-        _euros(one["hour_value_cents"]),
+        euros(one["hour_value_cents"]),
         f"{one['step_minutes']} min",
         hours(one["pool_minutes"]),
         hours(one["due_minutes"]),
@@ -141,16 +142,3 @@ def _share_text(share: Mapping[str, Any]) -> str:
 
 def _cut(row: Mapping[str, Any]) -> int:
     return max(0, int(row["subsidy_before_cents"]) - int(row["subsidy_after_cents"]))
-
-
-def hours(minutes: int) -> str:
-    """21 h 15, 45 min, 0 h."""
-    whole, rest = divmod(minutes, 60)
-    if not whole and rest:
-        return f"{rest} min"
-    return f"{whole:,} h".replace(",", " ") + (f" {rest:02d}" if rest else "")
-
-
-def _euros(cents: int) -> str:
-    whole, rest = divmod(cents, 100)
-    return f"{whole:,}".replace(",", " ") + (f",{rest:02d} €" if rest else " €")

@@ -8,6 +8,7 @@ import typer
 from cli.console import CliError, console, errors
 from cli.ledger_exports.commands import ledger_app
 from cli.state import State
+from cli.wording import counted
 
 __all__ = ["ledger_app"]
 
@@ -41,7 +42,7 @@ def ledger_export(  # noqa: PLR0917  (typer passes by name)
     rows = asyncio.run(
         export_ledger(address, territory=territory, out=out, client_id=client_id, client_secret=client_secret, tell=errors.print)
     )
-    console.print(f"{out} : {rows} lignes. Ensuite : [bold]metis ledger verify {out}[/]")
+    console.print(f"{out} : {counted(rows, 'ligne')}. Ensuite : [bold]metis ledger verify {out}[/]")
 
 
 @ledger_app.command("verify")
@@ -93,10 +94,10 @@ def ledger_audit(
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
     elif count:
-        console.print(f"[bold red]✗[/] {count} différences en {territory} :")
+        console.print(f"[bold red]✗[/] {counted(count, 'différence')} en {territory} :")
         for line in differences:
             console.print("  " + line, markup=False)
     else:
-        told = f"{facts['transfers']} écritures et {facts['accounts']} comptes recalculés, rien ne diffère."
+        told = f"écritures recalculées : {facts['transfers']}, comptes : {facts['accounts']} ; rien ne diffère."
         console.print(f"[bold green]✓[/] {territory} : {told}")
     raise typer.Exit(DIFFERENT if count else 0)

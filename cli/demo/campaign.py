@@ -8,6 +8,7 @@ from cli.demo.town import Town, wait_until
 from cli.importer.checking import read_folder
 from cli.importer.layouts import make_layouts
 from cli.importer.sending import FileResult, Importer
+from cli.wording import counted, hours
 
 REGISTRY_FILES = ("communes", "acteurs", "membres", "campagne", "subventions")
 PLEDGE_FILES = ("promesses",)
@@ -44,7 +45,9 @@ async def import_files(town: Town, session: Session, stems: tuple[str, ...]) -> 
 
 def _summary(result: FileResult) -> str:
     new = result.counts["created"] + result.counts["changed"]
-    return f"{result.name} {result.rows}" + ("" if new == result.rows else f" ({new} nouvelles)" if new else " (inchangées)")
+    if new == result.rows:
+        return f"{result.name} {result.rows}"
+    return f"{result.name} {result.rows} ({counted(new, 'nouvelle') if new else 'rien de nouveau'})"
 
 
 async def open_campaign(town: Town) -> None:
@@ -104,10 +107,8 @@ async def sign_grants(town: Town) -> None:
     signed = await town.as_officer.post(
         f"{town.path}/grants", {"proposal_id": proposal["id"], "adjustments": [adjustment]}, key=f"demo-grants-{proposal['id']}"
     )
-    hours = signed["total_minutes"] / 60
-    town.say(
-        f"{len(signed['grants'])} dotations calculées puis signées ({hours:.0f} h), une ajustée ({largest['association_name']})"
-    )
+    grants = f"{counted(len(signed['grants']), 'dotation calculée')}, puis signature ({hours(signed['total_minutes'])})"
+    town.say(f"{grants}, une ajustée ({largest['association_name']})")
 
 
 async def _panel_is_known(town: Town) -> bool:

@@ -23,6 +23,7 @@ from cli.http import AsyncClient, make_client
 from cli.stack import HOST, run_stack
 from cli.state import State
 from cli.up import beside, first_of, stop_on_signals
+from cli.wording import counted
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 WRITTEN_ON = date(2026, 11, 22)  # the day the example files are written for
@@ -154,7 +155,7 @@ async def _play_and_read(
             for town in towns:
                 group.create_task(play(town, partner, admin_secret=place.admin_secret, hooks_url=hooks_url))
         attempts = await neighbours.try_across(towns[1], towns[0]) + await neighbours.try_inside(towns[1], towns[0])
-        story.tell("Métis", f"{len(attempts)} tentatives d'un territoire à l'autre, toutes refusées")
+        story.tell("Métis", f"{counted(len(attempts), 'tentative')} d'un territoire à l'autre, aucune n'aboutit")
         await wait_until_quiet(state)
         story.tell("Métis", "tous les événements, courriels et webhooks sont arrivés")
         memory.save()

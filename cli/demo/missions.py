@@ -6,6 +6,7 @@ from typing import Any
 
 from cli.demo import fates, refusals
 from cli.demo.town import Town, make_traceparent, wait_until
+from cli.wording import counted, hours
 from kernel.clock import local_date, utc_now
 
 Mission = dict[str, Any]
@@ -25,9 +26,8 @@ async def open_offers(town: Town) -> None:
 
     await town.together(open_offer, offers)
     if offers:
-        volunteers = len({offer["volunteer_id"] for offer in offers})
-        passed = len(drafts) - len(offers)
-        town.say(f"{len(offers)} offres ouvertes par {volunteers} bénévoles" + (f" ({passed} sont d'avant)" if passed else ""))
+        volunteers = counted(len({offer["volunteer_id"] for offer in offers}), "bénévole")
+        town.say(f"{counted(len(offers), 'offre ouverte')} par {volunteers}{_passed(len(drafts) - len(offers))}")
 
 
 def _key(path: str) -> str:
@@ -49,9 +49,12 @@ async def open_needs(town: Town) -> None:
     wanted = [need for need in needs if need["ends_on"] >= today]
     await town.together(open_need, wanted)
     if wanted:
-        passed = len(needs) - len(wanted)
-        text = f"{len(wanted)} besoins qualifiés avec leurs associations, puis ouverts"
-        town.say(text + (f" ({passed} sont d'avant)" if passed else ""))
+        qualified = counted(len(wanted), "besoin qualifié")
+        town.say(f"{qualified} avec l'association, puis ouverture{_passed(len(needs) - len(wanted))}")
+
+
+def _passed(count: int) -> str:
+    return f" (hors dates : {count})" if count else ""
 
 
 async def agree_missions(town: Town) -> None:
@@ -65,7 +68,7 @@ async def agree_missions(town: Town) -> None:
         missions = await _missions(town, "proposed")
         if not missions:
             return
-        town.say(f"{words} : {len(missions)} missions proposées")
+        town.say(f"{words} : {counted(len(missions), 'mission proposée')}")
         await _choose_fates(town, missions)
         await _prepare_people(town, missions)
         await town.together(lambda mission: _answer(town, mission), missions)
@@ -135,8 +138,9 @@ async def _decline(town: Town, mission: Mission, fate: str) -> bool:
 async def _say_states(town: Town, missions: list[Mission]) -> None:
     ids = {mission["id"] for mission in missions}
     counts = Counter(mission["state"] for mission in await _missions(town) if mission["id"] in ids)
-    words = {"reserved": "réservées", "declined": "déclinées", "refused": "refusées (crédit ou promesse)"}
-    town.say("réponses : " + ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts))
+    words = {"reserved": "réservée", "declined": "déclinée", "refused": "refusée"}
+    told = ", ".join(counted(counts[state], word) for state, word in words.items() if state in counts)
+    town.say(f"réponses : {told}" + (" (crédit ou promesse)" if "refused" in counts else ""))
 
 
 async def serve_missions(town: Town) -> None:
@@ -148,7 +152,7 @@ async def serve_missions(town: Town) -> None:
     await wait_until(lambda: _none_in(town, "validated"), what="les missions validées sont réglées")
     closed = await _missions(town, "closed")
     minutes = sum(mission["served_minutes"] or 0 for mission in closed)
-    town.say(f"{len(closed)} missions servies, validées et closes ({minutes / 60:.0f} h)")
+    town.say(f"missions servies, validées et closes : {len(closed)} ({hours(minutes)})")
 
 
 async def _serve(town: Town, mission: Mission) -> None:

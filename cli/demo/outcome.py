@@ -16,6 +16,7 @@ from cli.demo.town import Town
 from cli.migrate import SERVICES
 from cli.state import State
 from cli.traces import Span, read_spans, services_of
+from cli.wording import counted
 
 Row = dict[str, Any]
 # What the validation of a mission goes through, up to the partner's webhook.
@@ -209,7 +210,7 @@ def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
             _tell(len(delivered), "webhooks livrés, toutes les signatures vérifiées", deliveries),
             _all_verified(deliveries, partner),
         ),
-        (f"{len(outcome.attempts)} tentatives d'un territoire à l'autre, toutes refusées", bool(outcome.attempts)),
+        (f"{counted(len(outcome.attempts), 'tentative')} d'un territoire à l'autre, aucune n'aboutit", bool(outcome.attempts)),
         ("aucun événement en échec", outcome.dead_letters == 0),
     ]
     if outcome.trace_required:
@@ -223,7 +224,7 @@ def _traced(trace: list[Span]) -> bool:
 
 def _tell(count: int, words: str, messages: list[Row]) -> str:
     waiting = sum(1 for message in messages if message["state"] == "waiting")
-    return f"{count} {words}" + (f" ({waiting} interrompus par un arrêt seront repris d'ici une demi-heure)" if waiting else "")
+    return f"{count} {words}" + (f" (interrompus par un arrêt, repris d'ici une demi-heure : {waiting})" if waiting else "")
 
 
 def _all_verified(deliveries: list[Row], partner: Partner) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from cli.demo.town import Town
+from cli.wording import counted, hours
 
 Row = dict[str, Any]
 TOO_DEAR = "Notre crédit ne suffit pas cette année ; nous le redemanderons à la prochaine campagne."
@@ -32,8 +33,8 @@ async def _complete_promises(town: Town, refusals: list[Row]) -> None:
 
     await town.together(promise, wanted)
     if wanted:
-        hours = sum(wanted.values()) / 60
-        town.say(f"promesse épuisée : {len(wanted)} contributeurs la complètent ({hours:.0f} h)")
+        added = hours(sum(wanted.values()))
+        town.say(f"promesse épuisée : complétée par {counted(len(wanted), 'contributeur')} ({added})")
 
 
 async def _ask_for_less(town: Town, missions: list[Row]) -> None:
@@ -53,4 +54,4 @@ async def _ask_for_less(town: Town, missions: list[Row]) -> None:
             manager = town.as_manager(mission["association_id"])
             await manager.post(f"{path}/withdrawal", {"reason": TOO_DEAR}, key=f"demo-too-dear-{mission['need_id']}")
     if missions:
-        town.say(f"crédit insuffisant : {len(missions)} besoins réduits à ce qui reste, ou retirés")
+        town.say(f"crédit insuffisant : {counted(len(missions), 'besoin')}, à réduire à ce qui reste ou à retirer")

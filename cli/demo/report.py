@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cli.demo.outcome import Outcome, TownOutcome
 from cli.traces import draw
+from cli.wording import counted, euros, hours
 
 STATES = {
     "draft": "brouillon", "qualified": "qualifié", "open": "ouvert", "covered": "couvert", "fulfilled": "satisfait",
@@ -23,19 +24,6 @@ COLOURS = {
 }  # fmt: skip
 EXPIRY = {"return": "retourne à l'enveloppe", "carry_over": "est reporté", "lapse": "est caduc"}
 LONGEST_TITLE = 46
-
-
-def hours(minutes: int) -> str:
-    """`2 h 30`, `45 min`, `—` for nothing."""
-    sign, minutes = ("−" if minutes < 0 else ""), abs(minutes)
-    whole, rest = divmod(minutes, 60)
-    if not minutes:
-        return "—"
-    return sign + (f"{whole} h {rest:02d}" if whole and rest else f"{whole} h" if whole else f"{rest} min")
-
-
-def euros(cents: int) -> str:
-    return f"{cents / 100:,.0f} €".replace(",", " ")
 
 
 def print_report(console: Console, outcome: Outcome) -> None:
@@ -84,8 +72,8 @@ def _print_grants(console: Console, outcome: TownOutcome, *, detailed: bool) -> 
         why = f"[yellow]ajustée : {escape(grant['adjustment_reason'])}[/]" if adjusted else _share(line)
         table.add_row(
             escape(outcome.town.actor_name(grant["association_id"])), euros(line["subsidy_before_cents"]),
-            euros(line["subsidy_after_cents"]), hours(line["entitled_minutes"]), hours(grant["computed_minutes"]),
-            hours(grant["minutes"]), why,
+            euros(line["subsidy_after_cents"]), _cell(line["entitled_minutes"]), _cell(grant["computed_minutes"]),
+            _cell(grant["minutes"]), why,
         )  # fmt: skip
     console.print(table)
     if detailed and outcome.grants:
@@ -137,12 +125,12 @@ def _print_missions(console: Console, outcome: TownOutcome) -> None:
         remark = refusals.get(mission["id"]) or outcome.reasons.get(mission["id"], "")
         served = mission["served_minutes"]
         if mission["state"] == "closed" and served is not None and served < mission["minutes"]:
-            remark = f"{hours(mission['minutes'] - served)} rendues"
+            remark = f"rendu : {hours(mission['minutes'] - served)}"
         if mission["state"] == "in_progress":
             remark = "sa réserve survit à la clôture"
         table.add_row(
             _short(mission["title"]), _short(town.actor_name(mission["association_id"]), 28),
-            _short(town.person_name(mission["volunteer_id"]), 22), hours(mission["minutes"]), hours(served or 0),
+            _short(town.person_name(mission["volunteer_id"]), 22), hours(mission["minutes"]), _cell(served or 0),
             _word(mission["state"]), f"[dim]{escape(remark)}[/]",
         )  # fmt: skip
     console.print(table)
@@ -173,21 +161,19 @@ def _print_statements(console: Console, outcome: TownOutcome) -> None:
         }  # fmt: skip
         totals.update(row)
         table.add_row(
-            escape(statement["holder_name"] or "?"), *(hours(row[name]) for name in figures), str(len(statement["lines"]))
+            escape(statement["holder_name"] or "?"), *(_cell(row[name]) for name in figures), str(len(statement["lines"]))
         )
     table.add_section()
-    table.add_row("[bold]Ensemble[/]", *(f"[bold]{hours(totals[name])}[/]" for name in figures), "")
+    table.add_row("[bold]Ensemble[/]", *(f"[bold]{_cell(totals[name])}[/]" for name in figures), "")
     console.print(table)
 
 
 def _print_papers(console: Console, outcome: TownOutcome) -> None:
     papers, town = outcome.papers, outcome.town
     if papers.mission and papers.convention:
-        accepted = len(papers.convention["versions"][-1]["acceptances"])
+        accepted = counted(len(papers.convention["versions"][-1]["acceptances"]), "partie")
         console.print(f"[bold]Une mission et ses papiers[/] : « {escape(papers.mission['title'])} »")
-        console.print(
-            f"  convention tripartite, version {papers.convention['concluded_version']}, acceptée par {accepted} parties"
-        )
+        console.print(f"  convention tripartite, version {papers.convention['concluded_version']}, acceptée par {accepted}")
     if papers.valuation and papers.receipt:
         value, receipt = papers.valuation["versions"][-1], papers.receipt
         donor, beneficiary = town.actor_name(receipt["donor_id"]), town.actor_name(receipt["beneficiary_id"])
@@ -197,14 +183,19 @@ def _print_papers(console: Console, outcome: TownOutcome) -> None:
         console.print(f"  reçu fiscal {receipt['label']} de {escape(beneficiary)}, {euros(receipt['amount_cents'])}")
     total, concentration = papers.indicators["total"], papers.indicators["concentration"]
     figures = ", ".join(
-        f"{hours(total[f'{name}_minutes'])} {word}"
-        for name, word in (("granted", "accordées"), ("reserved", "réservées"), ("served", "servies"), ("lapsed", "caduques"))
+        f"{word} {hours(total[f'{name}_minutes'])}"
+        for name, word in (("granted", "accordé"), ("reserved", "réservé"), ("served", "servi"), ("lapsed", "caduc"))
     )
     console.print(
         f"[bold]Indicateurs[/] : {figures} ; concentration (Gini) {_gini(concentration['gini_served'])} des heures servies."
     )
     rows = papers.open_data["rows"]
-    console.print(f"[bold]Données ouvertes[/] : {len(rows)} aides en nature au format SCDL subventions 2.1.1.")
+    console.print(f"[bold]Données ouvertes[/] : {counted(len(rows), 'aide')} en nature au format SCDL subventions 2.1.1.")
+
+
+def _cell(minutes: int) -> str:
+    """In a table, where nothing is a dash."""
+    return hours(minutes) if minutes else "—"
 
 
 def _gini(value: float | None) -> str:
@@ -230,11 +221,11 @@ def _print_messages(console: Console, outcome: Outcome) -> None:
     emails = Counter(email["category"] for town in outcome.towns for email in town.emails if email["state"] == "sent")
     words = {"account": "compte", "credit": "crédit", "needs": "besoins", "proposals": "propositions", "missions": "missions"}
     parts = ", ".join(f"{count} « {words.get(category, category)} »" for category, count in emails.most_common())
-    console.print(f"[bold]{sum(emails.values())} courriels[/] remis à un vrai serveur SMTP : {parts}.")
+    console.print(f"[bold]{counted(sum(emails.values()), 'courriel remis')}[/] à un vrai serveur SMTP : {parts}.")
     hooks = Counter(delivery["event_type"] for town in outcome.towns for delivery in town.deliveries)
     parts = ", ".join(f"{count} {kind.removesuffix('.v1')}" for kind, count in hooks.most_common())
-    console.print(f"[bold]{outcome.verified} webhooks[/] livrés au partenaire, signatures vérifiées : {parts}.")
-    console.print(f"[bold]{outcome.events} événements[/] publiés en tout.")
+    console.print(f"[bold]{counted(outcome.verified, 'webhook livré')}[/] au partenaire, signatures vérifiées : {parts}.")
+    console.print(f"[bold]{counted(outcome.events, 'événement publié')}[/] en tout.")
 
 
 def _print_attempts(console: Console, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from cli.importer.layouts import make_layouts
 from cli.importer.reading import write_rejects
 from cli.importer.report import print_remarks, print_results, print_subsidies
 from cli.importer.sending import FileResult, Importer, total
+from cli.wording import counted
 
 
 def run(path: Path, *, url: str, client_id: str, client_secret: str, shift_days: int, dry_run: bool) -> int:
@@ -57,7 +58,7 @@ def _send(folder: Folder, *, url: str, client_id: str, client_secret: str) -> li
             return asyncio.run(send())
         except KeyboardInterrupt:
             done = sum(total(importer.results, outcome) for outcome in ("created", "changed", "unchanged")) if importer else 0
-            errors.print(f"Interrompu : {done} lignes étaient passées, chacune entière. Relancez la même commande pour la suite.")
+            errors.print(f"Interrompu après {counted(done, 'ligne')}, chacune entière. Relancez la même commande pour la suite.")
             raise typer.Exit(130) from None
 
 

@@ -10,6 +10,7 @@ from cli.importer.checking import Folder
 from cli.importer.layouts import SUBSIDIES
 from cli.importer.reading import Reject, Written
 from cli.importer.sending import FileResult
+from cli.wording import counted, euros
 
 REJECTS_SHOWN = 40
 
@@ -37,17 +38,12 @@ def print_subsidies(console: Console, folder: Folder) -> None:
         for campaign, seats in by_campaign.items():
             before, after = sum(seat[1] for seat in seats), sum(seat[2] for seat in seats)
             console.print(
-                f"Subventions, {escape(campaign)} : {len(seats)} associations, {_euros(before)} avant, {_euros(after)} après,"
-                f" soit {_euros(before - after)} de baisse"
+                f"Subventions, {escape(campaign)} : {counted(len(seats), 'association')}, "
+                f"{euros(before)} avant, {euros(after)} après, soit {euros(before - after)} de baisse"
             )
             if uncut := [association for association, one, other in seats if other >= one]:
                 names = escape(", ".join(uncut[:10])) + (", …" if len(uncut) > 10 else "")
                 console.print(f"[yellow]![/] sans baisse, donc sans dotation ({len(uncut)}) : {names}")
-
-
-def _euros(cents: int) -> str:
-    sign, (whole, rest) = "-" if cents < 0 else "", divmod(abs(cents), 100)
-    return f"{sign}{whole:,}".replace(",", " ") + f",{rest:02d} €"
 
 
 def print_results(console: Console, results: Sequence[FileResult], *, written: Sequence[Written], dry_run: bool) -> None:
@@ -84,4 +80,4 @@ def _print_rejects(console: Console, rejects: Sequence[Reject]) -> None:
         table.add_row(reject.file, str(reject.line), *(escape(cell) for cell in cells))
     console.print(table)
     if len(rejects) > REJECTS_SHOWN:
-        console.print(f"[dim]… et {len(rejects) - REJECTS_SHOWN} autres, dans les fichiers .rejects.csv[/]")
+        console.print(f"[dim]… et {counted(len(rejects) - REJECTS_SHOWN, 'autre')}, dans les fichiers .rejects.csv[/]")

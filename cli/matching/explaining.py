@@ -12,6 +12,7 @@ from rich.table import Table
 from cli.api import Session
 from cli.console import CliError, console
 from cli.http import HTTPError, make_client
+from cli.wording import counted, hours
 
 
 class Source(Protocol):
@@ -92,7 +93,7 @@ def print_why_not(found: Mapping[str, Any]) -> None:
     if found["smallest_change"]:
         console.print(f"Le plus petit changement : {escape(found['smallest_change']['sentence'])}")
     if found["taken"]:
-        rows = [(one["title"] or "une autre mission", _hours(one["minutes"]), one["state"]) for one in found["taken"]]
+        rows = [(one["title"] or "une autre mission", hours(one["minutes"]), one["state"]) for one in found["taken"]]
         _print_rows("Où sont les heures de l'offre", ("Mission", "Heures", "État"), rows)
     if found["criteria"]:
         console.print(f"Score de cette paire : [bold]{found['score']}[/]")
@@ -116,7 +117,7 @@ def print_changes(found: Mapping[str, Any]) -> None:
     _print_rows("Changements qui suffiraient, le plus petit d'abord", ("Changement", "À qui", "Coût", "Score alors"), rows)
     _print_rows("Ce qui arrête les offres", ("Condition", "Offres"), [(one["name"], one["offers"]) for one in found["blocked"]])
     if not found["complete"]:
-        console.print(f"Seules {found['offers']} offres, les plus proches par leurs compétences, ont été examinées.")
+        console.print(f"{counted(found['offers'], 'offre examinée')}, les plus proches par leurs compétences.")
 
 
 def print_rules(found: Mapping[str, Any]) -> None:
@@ -145,7 +146,8 @@ def print_equity(found: Mapping[str, Any]) -> None:
 def print_feedback(found: Mapping[str, Any]) -> None:
     for version in found["versions"]:
         number = "d'avant les versions" if version["weights_version"] is None else f"version {version['weights_version']}"
-        told = f"{version['proposed']} proposées, {version['agreed']} agréées, {version['declined']} déclinées"
+        words = {"proposed": "proposée", "agreed": "agréée", "declined": "déclinée"}
+        told = ", ".join(counted(version[name], word) for name, word in words.items())
         console.print(f"[bold]Pondérations {number}[/] : {told}")
         weights = version["weights"] or {}
         accepted = {one["criterion"]: one["total"] for one in version["accept"]}
@@ -181,8 +183,3 @@ def _print_rows(title: str, headers: Sequence[str], rows: Sequence[Sequence[obje
 
 def _percent(share: float | None) -> str:
     return "—" if share is None else f"{100 * share:.0f} %"
-
-
-def _hours(minutes: int) -> str:
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest:02d}" if rest else f"{hours} h"

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from cli.console import CliError, console, errors, print_error
 from cli.matching.labelled import LabelledSet, UnusableFile, read_labelled
+from cli.wording import counted
 from services.matching.domain.needs import Need
 from services.matching.domain.offers import Candidate
 from services.matching.domain.shared import Skill
@@ -138,7 +139,15 @@ def _print(labelled: LabelledSet, evaluation: Evaluation, *, worst: int) -> None
         table.add_row(name, f"{figures[name]:.3f}".replace(".", ","))
     table.add_row("verrous respectés", f"{figures['gates_blocked']} sur {figures['gates']}")
     table.add_row("passages ouverts", f"{figures['passes_passed']} sur {figures['passes']}")
-    console.print(f"{figures['needs']} besoins, {figures['offers']} offres, {len(labelled.judgments)} jugements")
+    console.print(
+        ", ".join(
+            (
+                counted(figures["needs"], "besoin"),
+                counted(figures["offers"], "offre"),
+                counted(len(labelled.judgments), "jugement"),
+            )
+        )
+    )
     console.print(table)
     model = figures["sentence_model"] or "aucun (mots et lettres seulement)"
     console.print(f"Modèle de phrases : {model} ; {figures['seconds']} s".replace(".", ","), style="dim")

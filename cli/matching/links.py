@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from cli.console import CliError, console, errors
+from cli.wording import counted
 
 _FORMS = {
     "text": "Une ligne par texte : un identifiant, une tabulation, le texte (UTF-8).",
@@ -37,12 +38,12 @@ class LinkSet:
 def run(files: LinkFiles, *, as_json: bool, sentences: bool) -> None:
     links = read_links(files)
     if links.unknown:
-        errors.print(f"{links.unknown} jugements laissés de côté : leur requête ou leur texte n'est pas dans les fichiers.")
+        errors.print(f"{counted(links.unknown, 'jugement laissé')} de côté : requête ou texte absent des fichiers.")
     facts = measure(links, sentences=sentences)
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))
         return
-    console.print(f"{facts['queries']} textes cherchés parmi {facts['corpus']}, en {facts['seconds']} s")
+    console.print(f"Textes cherchés : {facts['queries']} parmi {facts['corpus']}, en {facts['seconds']} s")
     console.print(f"  hit@1   {facts['hit@1']:.3f}\n  hit@10  {facts['hit@10']:.3f}\n  mrr     {facts['mrr']:.3f}")
     models = facts["models"]
     told = f"Modèles de phrases : {', '.join(models)}." if isinstance(models, list) and models else "Sans modèle de phrases."
@@ -50,7 +51,9 @@ def run(files: LinkFiles, *, as_json: bool, sentences: bool) -> None:
     if sentences and not models:
         console.print("→ Pour lire aussi le sens : pip install 'metis[sentences]'", style="dim")
     if links.without_answer:
-        console.print(f"{links.without_answer} textes sans bonne réponse dans le corpus : non comptés.", style="dim")
+        console.print(
+            f"{counted(links.without_answer, 'texte')} sans bonne réponse dans le corpus : hors du compte.", style="dim"
+        )
 
 
 def measure(links: LinkSet, *, sentences: bool) -> dict[str, object]:

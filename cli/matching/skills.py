@@ -11,6 +11,7 @@ from rich.table import Table
 from cli.api import ApiError, Session
 from cli.console import CliError, console, errors
 from cli.http import make_client
+from cli.wording import counted
 
 T = TypeVar("T")
 Entry = Mapping[str, Any]
@@ -99,7 +100,9 @@ def print_groups() -> None:
     from services.matching.engine.referential import load_referential
 
     referential = load_referential()
-    table = Table(title=f"{len(referential.skills)} compétences (référentiel {referential.version})", title_justify="left")
+    table = Table(
+        title=f"{counted(len(referential.skills), 'compétence')} (référentiel {referential.version})", title_justify="left"
+    )
     table.add_column("Famille", overflow="fold")
     table.add_column("Code", style="dim")
     table.add_column("Compétences", overflow="fold")

@@ -7,12 +7,12 @@ from uuid import uuid4
 from rich.markup import escape
 
 from cli.api import ApiError, Session
-from cli.close_tables import hours
 from cli.console import CliError, confirm, console
 from cli.ledger_exports.writing import find_campaign
 from cli.officer.adjustments import Adjustment
 from cli.officer.refusals import in_french
 from cli.officer.tables import KINDS, STATES, day, print_proposal, print_requests
+from cli.wording import hours
 
 NOT_FOUND = 404
 

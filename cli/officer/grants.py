@@ -8,7 +8,6 @@ from uuid import uuid4
 from rich.markup import escape
 
 from cli.api import Session
-from cli.close_tables import hours
 from cli.console import CliError, confirm, console
 from cli.ledger_exports.writing import find_campaign, write_file
 from cli.officer.adjustments import encode_adjustments, read_adjustments
@@ -20,6 +19,7 @@ from cli.officer.tables import (
     print_publications,
     sum_granted,
 )
+from cli.wording import hours
 
 
 async def propose_grants(session: Session, *, campaign: str) -> None:
@@ -89,7 +89,7 @@ async def sign_grants(
         _tell_waiting(answer.json())
         return
     console.print(
-        f"[green]✓[/] {hours(answer.json()['total_minutes'])} accordées ; chaque association reçoit un courriel. Ensuite :"
+        f"[green]✓[/] Accordé : {hours(answer.json()['total_minutes'])} ; chaque association reçoit un courriel. Ensuite :"
     )
     _print_command(f"metis grants publish {campaign} --proposal {proposal}", "publier")
 

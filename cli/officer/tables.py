@@ -7,9 +7,9 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from cli.close_tables import hours
 from cli.console import console
 from cli.officer.adjustments import Adjustments
+from cli.wording import euros, hours
 
 KINDS = {
     "grants": "signature de dotations",
@@ -26,11 +26,6 @@ def day(text: str | None) -> str:
         return "—"
     found = datetime.fromisoformat(text).astimezone() if "T" in text else date.fromisoformat(text)
     return f"{found:%d/%m/%Y}"
-
-
-def euros(cents: int) -> str:
-    whole, rest = divmod(cents, 100)
-    return f"{whole:,}".replace(",", " ") + (f",{rest:02d} €" if rest else " €")
 
 
 def make_table(title: str, *headings: str, right: Sequence[str] = ()) -> Table:

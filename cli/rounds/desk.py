@@ -17,6 +17,7 @@ from cli.console import CliError, console, errors
 from cli.http import make_client
 from cli.rounds import tables
 from cli.rounds.weights import change_weights, find_weights
+from cli.wording import counted
 
 T = TypeVar("T")
 UNDER_WAY = frozenset({"asked", "computing"})
@@ -271,12 +272,14 @@ def release_round(login: Login, name: str, *, note: str, yes: bool) -> int:
         if found["state"] == "computed":
             tables.print_figures(console, found)
             served = found["result"]["figures"]["needs_served"]
-            if not yes and not _confirm(f"Proposer ces {served} missions ? Associations et bénévoles en seront informés."):
+            if not yes and not _confirm(f"Proposer {counted(served, 'mission')} ? Associations et bénévoles en seront informés."):
                 console.print("Rien n'est envoyé.")
                 return FAILED
         released = await session.post(f"/rounds/{found['id']}/release", {"note": note} if note else {}, key=str(uuid4()))
         told = released["released"]
-        console.print(f"[green]✓[/] {told['missions']} missions proposées, {told['left_out']} laissées de côté.")
+        console.print(
+            f"[green]✓[/] {counted(told['missions'], 'mission proposée')}, {counted(told['left_out'], 'laissée')} de côté."
+        )
         if told["left_out"]:
             tables.print_left_out(console, await session.everything(f"/rounds/{found['id']}/proposals"))
         return 0

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.close_tables import hours
+from cli.wording import counted, hours
 
 if TYPE_CHECKING:
     from cli.rounds.replay import Replay
@@ -65,7 +65,7 @@ def _instant(text: str) -> str:
 
 def _print_more(console: Console, rows: int) -> None:
     if rows > ROWS_SHOWN:
-        console.print(f"[dim]… et {rows - ROWS_SHOWN} autres lignes (la page et l'interface les donnent)[/]")
+        console.print(f"[dim]… et {counted(rows - ROWS_SHOWN, 'autre ligne')} (voir la page ou l'interface)[/]")
 
 
 def print_list(console: Console, rounds: Sequence[Mapping[str, Any]]) -> None:
@@ -101,7 +101,8 @@ def print_head(console: Console, found: Mapping[str, Any]) -> None:
     if found["state"] == "computing":
         console.print(describe_phase(found))
     if released := found.get("released"):
-        console.print(f"Envoyé le {_instant(released['at'])} : {released['missions']} missions, {released['left_out']} de côté")
+        sent = counted(released["missions"], "mission")
+        console.print(f"Envoyé le {_instant(released['at'])} : {sent}, {released['left_out']} de côté")
 
 
 def _say_weights(found: Mapping[str, Any]) -> str:
@@ -116,11 +117,9 @@ def print_figures(console: Console, found: Mapping[str, Any]) -> None:
     result = found["result"]
     figures, greedy = result["figures"], result.get("greedy")
     table = Table(show_header=False)
+    offers, pairs = counted(result["offers"], "offre"), counted(result["pairs"], "paire")
     rows = [
-        (
-            "Besoins servis",
-            f"{figures['needs_served']} sur {figures['needs']} ({result['offers']} offres, {result['pairs']} paires)",
-        ),
+        ("Besoins servis", f"{figures['needs_served']} sur {figures['needs']} ({offers}, {pairs})"),
         ("Heures servies", f"{hours(figures['served_minutes'])} sur {hours(figures['asked_minutes'])}"),
         ("Association la moins servie", f"{percent(figures['worst_fill'])} de sa cible"),
         ("Écart à l'optimum", f"au plus {percent(figures['gap'], 2)} ({result['method']})"),
@@ -229,8 +228,8 @@ def print_comparison(console: Console, found: Mapping[str, Any]) -> None:
         console.print("[dim]Les poids diffèrent : les points des deux tours ne se comparent pas, les heures si.[/]")
     _print_shares_beside(console, one, other)
     console.print(
-        f"{found['same']} besoins servis de même, {len(found['changed'])} autrement, {len(found['added'])} par le premier seul, "
-        f"{len(found['removed'])} par le second seul"
+        f"{counted(found['same'], 'besoin servi')} de même, {len(found['changed'])} autrement, "
+        f"{len(found['added'])} par le premier seul, {len(found['removed'])} par le second seul"
     )
     rows = [("+", pair, None) for pair in found["added"]] + [("−", None, pair) for pair in found["removed"]]
     rows += [("≠", each["one"][0], each["other"][0]) for each in found["changed"]]
@@ -277,13 +276,15 @@ def print_next_of_trial(console: Console, trial: Mapping[str, Any], *, territory
 
 
 def _say_pair(pair: Mapping[str, Any] | None) -> str:
-    return f"{pair['offer_id']} ({hours(pair['minutes'])}, {pair['points']} points)" if pair else "—"
+    return f"{pair['offer_id']} ({hours(pair['minutes'])}, {counted(pair['points'], 'point')})" if pair else "—"
 
 
 def print_replay(console: Console, stored: Mapping[str, Any], replayed: "Replay") -> None:
     if replayed.is_same:
-        told = f"{replayed.proposals} propositions recalculées ici en {replayed.seconds:.1f} s : les mêmes.".replace(".", ",", 1)
-        console.print(f"[bold green]✓[/] {told}")
+        seconds = f"{replayed.seconds:.1f}".replace(".", ",") + " s"
+        console.print(
+            f"[bold green]✓[/] {counted(replayed.proposals, 'proposition recalculée')} ici en {seconds}, à l'identique."
+        )
         console.print(f"  données       {replayed.inputs_digest}")
         console.print(f"  propositions  {replayed.proposals_digest}")
         console.print(f"  solveur       {replayed.solver}")

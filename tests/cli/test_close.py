@@ -11,7 +11,6 @@ import pytest
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
-from cli.close_tables import hours
 from cli.main import app
 from kernel.auth import Role
 from kernel.clock import utc_now
@@ -168,11 +167,3 @@ class TestRefusals:
         assert (await office.close("--dry-run")).exit_code == 0
         result = await office.close("--yes")
         assert (result.exit_code, await office.scene.fetch("SELECT FROM closing")) == (1, [])
-
-
-class TestHours:
-    @pytest.mark.parametrize(
-        ("minutes", "text"), [(0, "0 h"), (45, "45 min"), (135, "2 h 15"), (-60, "−1 h"), (60000, "1 000 h")]
-    )
-    def test_are_said_as_people_say_them(self, minutes: int, text: str) -> None:
-        assert hours(minutes) == text

@@ -22,7 +22,6 @@ from cli.demo import fates
 from cli.demo.outcome import TRACED, Outcome, TownOutcome, Tracks, check, read_traces
 from cli.demo.papers import Papers
 from cli.demo.receivers import MailServer, Partner, serve_partner
-from cli.demo.report import hours
 from cli.http import make_client
 from cli.traces import Span
 
@@ -234,9 +233,3 @@ class TestCheckTrace:
         files = [tmp_path / "none", tmp_path / "older"]
         assert read_traces(Tracks(["a" * 32, "b" * 32], files)) == [make_trace("gateway")]
         assert read_traces(Tracks(["b" * 32], files)) == []
-
-
-class TestHours:
-    @pytest.mark.parametrize(("minutes", "text"), [(0, "—"), (45, "45 min"), (60, "1 h"), (150, "2 h 30"), (-75, "−1 h 15")])
-    def test_reads_as_people_say_it(self, minutes: int, text: str) -> None:
-        assert hours(minutes) == text

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cli.console import CliError
-from cli.grants import hours, read_scenario, run
+from cli.grants import read_scenario, run
 from tests.cli.conftest import Answer, Platform
 
 
@@ -30,12 +30,6 @@ class TestReadScenario:
         with pytest.raises(CliError) as refused:
             read_scenario(text)
         assert "illisible" in refused.value.message and refused.value.cure
-
-
-class TestHours:
-    @pytest.mark.parametrize(("minutes", "text"), [(0, "0 h"), (45, "45 min"), (1275, "21 h 15"), (60_000, "1 000 h")])
-    def test_reads_as_people_write(self, minutes: int, text: str) -> None:
-        assert hours(minutes) == text
 
 
 def make_scenario(name: str, **changes: Any) -> dict[str, Any]:

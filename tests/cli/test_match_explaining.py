@@ -34,7 +34,7 @@ class TestPrint:
         assert "Remettre [les] comptes" in text
         assert "Avec 3 h au lieu de 6 h." in text
         assert "l'association" in text
-        assert "Seules 2 offres" in text
+        assert "2 offres examinées, les plus proches" in text
 
     def test_why_not(self) -> None:
         text = shown(
@@ -55,7 +55,7 @@ class TestPrint:
             "decline": [count],
         }  # fmt: skip
         text = shown(explaining.print_feedback, {"versions": [version], "note": "Rien n'est appris."})
-        assert "version 3 : 5 proposées, 1 agréées, 2 déclinées" in text
+        assert "version 3 : 5 proposées, 1 agréée, 2 déclinées" in text
         assert "│ distance │ 12 │ 2 │ 2 │ 0 │ 2 │ 0 │" in text
 
     def test_a_hidden_group_has_no_figures(self) -> None:

@@ -44,7 +44,7 @@ class TestEvalLinks:
     def test_tells_a_person_what_was_not_counted(self, files: Path) -> None:
         result = evaluate(files, "--no-sentences")
         assert "mrr     1.000" in result.stdout
-        assert "1 textes sans bonne réponse" in result.stdout
+        assert "1 texte sans bonne réponse" in result.stdout
 
     def test_uses_the_sentence_models_that_are_there(self, files: Path) -> None:
         from services.matching.engine.text.encoder import find_sentence_models

@@ -147,7 +147,7 @@ class TestGrants:
         assert "4 h 30" in refused and "déjà aidée" in refused and "31/12/2199" in refused and "Rien n'est signé" in refused
         assert await desk.pool() == 600
         signed = await desk.run(*sign, "--expires-on", "30/06/2199", says="o")
-        assert "✓ 4 h 30 accordées" in signed and f"metis grants publish {desk.ref} --proposal {proposal}" in signed
+        assert "✓ Accordé : 4 h 30" in signed and f"metis grants publish {desk.ref} --proposal {proposal}" in signed
         assert await desk.pool() == 330
         shown = await desk.run("grants", "show", desk.ref)
         assert "30/06/2199" in shown and "déjà aidée" in shown and "pas encore publiées" in shown

@@ -25,12 +25,12 @@ class TestPrintSubsidies:
 
     def test_names_who_has_no_cut(self, tmp_path: Path) -> None:
         said = say_of(tmp_path, "a;un;100;100\na;deux;100;200\nb;un;10;5\n")
-        assert "soit -100,00 € de baisse" in said
+        assert "soit −100 € de baisse" in said
         assert "sans baisse, donc sans dotation (2) : un, deux" in said
-        assert "Subventions, b : 1 associations, 10,00 € avant, 5,00 € après, soit 5,00 € de baisse" in said
+        assert "Subventions, b : 1 association, 10 € avant, 5 € après, soit 5 € de baisse" in said
 
     def test_counts_no_rejected_row(self, tmp_path: Path) -> None:
-        assert "1 associations, 10,00 € avant" in say_of(tmp_path, "a;un;10;5\na;deux;-10;5\na;un;7;5\n")
+        assert "1 association, 10 € avant" in say_of(tmp_path, "a;un;10;5\na;deux;-10;5\na;un;7;5\n")
 
 
 class TestPrintResults:

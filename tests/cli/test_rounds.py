@@ -146,7 +146,7 @@ class TestDecide:
     def test_what_was_left_out_is_told(self, played: Platform) -> None:
         code, said = call(played, "release", "dernier", "--note", "Vu", typed="oui\n")
         assert code == 0
-        assert "1 missions proposées, 1 laissées de côté" in said and "le besoin a été retiré depuis" in said
+        assert "1 mission proposée, 1 laissée de côté" in said and "le besoin a été retiré depuis" in said
 
     def test_choices_go_with_their_reason(self, played: Platform) -> None:
         code, _ = call(played, "pin", "dernier", NEED, OFFER, "--reason", "Convenu")
@@ -174,7 +174,7 @@ class TestTry:
     def test_ends_with_the_comparison_and_how_the_weights_come_into_force(self, played: Platform) -> None:
         _, said = call(played, "try", ONE, "--weight", "skills=45")
         for words in (
-            "1 besoins servis de même, 1 autrement",
+            "1 besoin servi de même, 1 autrement",
             "à l'essai",
             "les points des deux tours ne se comparent pas",
             "Lire [Ensemble]",

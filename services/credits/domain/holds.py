@@ -149,8 +149,8 @@ def decide_settlement(hold: Hold, *, served_minutes: int) -> Refusal | None:
     if (missing := served_minutes - hold.held_minutes) > 0:
         return Refusal(
             "more-than-held",
-            f"{hours_text(served_minutes)} ont été validées pour {hours_text(hold.held_minutes)} réservées : "
-            f"{hours_text(missing)} de trop. Corrigez le relevé, ou convenez d'une nouvelle mission pour le dépassement.",
+            f"Le relevé validé dépasse la réserve de {hours_text(missing)} : {hours_text(served_minutes)} au lieu de "
+            f"{hours_text(hold.held_minutes)}. Corrigez le relevé, ou convenez d'une nouvelle mission pour le dépassement.",
             missing,
         )
     return None
