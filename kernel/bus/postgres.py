@@ -43,6 +43,8 @@ WITH acknowledged AS (DELETE FROM message WHERE sequence = ANY($3::bigint[])), o
 UPDATE message m SET taken = true FROM oldest o WHERE m.sequence = o.sequence RETURNING m.sequence, m.body, o.taken
 """
 
+_BIND = "INSERT INTO binding (queue, pattern) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING"
+
 
 class PostgresTransport:
     set_aside = None  # what is taken and never answered is the consumer's to park
@@ -78,11 +80,9 @@ class PostgresTransport:
         try:
             connection = await asyncpg.connect(self._url, timeout=10, command_timeout=self._command_timeout_seconds)
             # Bound before the lock is held: what is published while a replica waits is kept for it all the same.
-            await connection.executemany(
-                "INSERT INTO binding (queue, pattern) VALUES ($1, $2) ON CONFLICT DO NOTHING", [(queue, p) for p in patterns]
-            )
+            await connection.execute(_BIND, queue, patterns)
             async with Leadership(self._url, f"queue:{queue}") as leadership:
-                subscription = PostgresSubscription(connection, leadership, queue=queue)
+                subscription = PostgresSubscription(connection, leadership, queue=queue, patterns=patterns)
                 await subscription.listen()
                 yield subscription
         except LOST as error:
@@ -97,10 +97,13 @@ class PostgresTransport:
 
 
 class PostgresSubscription:
-    def __init__(self, connection: "asyncpg.Connection[Any]", leadership: Leadership, *, queue: str) -> None:
+    def __init__(
+        self, connection: "asyncpg.Connection[Any]", leadership: Leadership, *, queue: str, patterns: Sequence[str]
+    ) -> None:
         self._connection = connection
         self._leadership = leadership
         self._queue = queue
+        self._patterns = patterns
         self._wake = asyncio.Event()
         self._acknowledged: list[int] = []
 
@@ -120,6 +123,9 @@ class PostgresSubscription:
             self._wake.clear()
             try:
                 rows = await self._connection.fetch(_NEXT, self._queue, limit, self._acknowledged)
+                if not rows:
+                    # A queue that somebody deleted is there again within a second, like one of RabbitMQ's.
+                    await self._connection.execute(_BIND, self._queue, self._patterns)
             except LOST as error:
                 raise TransportLost(repr(error)) from error
             self._acknowledged = []

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from kernel.migrate import url_for
 from kernel.tables import BUS_DDL, KERNEL_DDL
 from tests.kernel.bus.node import EFFECT_DDL, Node, make_transport
 from tests.support.broker import Broker
+from tests.support.stalling import StallingProxy, stalling
 
 _numbers = itertools.count(1)
 
@@ -29,6 +30,7 @@ class World:
     bus_url: str
     broker: Broker | None
     number: int
+    proxy: StallingProxy | None = None  # what leads to the PostgreSQL that is the broker
     nodes: list[Node] = field(default_factory=list)
     databases: dict[str, str] = field(default_factory=dict)
 
@@ -65,15 +67,20 @@ class World:
             broker = self.broker
             broker.stall()
             return lambda: asyncio.to_thread(broker.resume)
-        connection = await asyncpg.connect(self.bus_url)
-        await connection.execute("BEGIN; LOCK TABLE message IN ACCESS EXCLUSIVE MODE")
-        return connection.close
+        assert self.proxy is not None
+        self.proxy.stall()
+        return self._flow_again
+
+    async def _flow_again(self) -> None:
+        assert self.proxy is not None
+        self.proxy.resume()
 
     async def delete_queue(self, service: str) -> None:
         queue = queue_name(self.name(service))
         if self.broker is None:
             connection = await asyncpg.connect(self.bus_url)
-            await connection.execute("DELETE FROM message WHERE queue = $1", queue)
+            for table in ("message", "binding"):
+                await connection.execute(f"DELETE FROM {table} WHERE queue = $1", queue)
             await connection.close()
             return
         amqp = await aio_pika.connect(self.broker.url)
@@ -121,18 +128,29 @@ async def world(request: pytest.FixtureRequest, postgres_url: str) -> AsyncItera
     if request.param == "rabbitmq":
         broker: Broker = request.getfixturevalue("broker")
         made = World(postgres_url, broker.url, broker, number)
-    else:
-        bus = await make_bare_database(postgres_url, f"metis_bus_{os.getpid()}_{number}", BUS_DDL)
-        made = World(postgres_url, bus, None, number)
-    yield made
-    for node in made.nodes:
-        await node.stop()
-        await node.database.close()
-    if made.broker is not None:
+        yield made
+        await _stop_nodes(made)
         # Else the next test's events, of the same type, would find a queue before its own is there.
         for node in made.nodes:
             await made.delete_queue(node.service.partition("_")[0])
-    admin = await asyncpg.connect(postgres_url)
-    for url in (*made.databases.values(), *([] if made.broker else [made.bus_url])):
+        await _drop(postgres_url, made.databases.values())
+        return
+    bus = await make_bare_database(postgres_url, f"metis_bus_{os.getpid()}_{number}", BUS_DDL)
+    async with stalling(bus) as (proxy, url):
+        made = World(postgres_url, url, None, number, proxy)
+        yield made
+        await _stop_nodes(made)
+    await _drop(postgres_url, [*made.databases.values(), bus])
+
+
+async def _stop_nodes(world: World) -> None:
+    for node in world.nodes:
+        await node.stop()
+        await node.database.close()
+
+
+async def _drop(admin_url: str, urls: Iterable[str]) -> None:
+    admin = await asyncpg.connect(admin_url)
+    for url in urls:
         await admin.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
     await admin.close()
