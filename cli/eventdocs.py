@@ -45,6 +45,7 @@ def build_schema(event: Any) -> dict[str, Any]:
         "description": _sentence(event),
         "x-subject": _subject(event),
         "x-public": event.public,
+        **({"x-inside": sorted(event.inside)} if event.inside else {}),
         "type": "object",
         "required": ["specversion", "id", "source", "type", "time", "subject", "territory", "data"],
         "properties": {
@@ -149,13 +150,18 @@ def build_index(schemas: Mapping[str, dict[str, Any]]) -> str:
     for name, schema in schemas.items():
         data = schema["properties"]["data"]
         required = data.get("required", [])
-        fields = ", ".join(f"`{field}`" + ("" if field in required else "?") for field in data.get("properties", {}))
+        inside = schema.get("x-inside", [])
+        fields = ", ".join(
+            f"`{field}`" + ("" if field in required else "?") + ("†" if field in inside else "")
+            for field in data.get("properties", {})
+        )
         public = "yes" if schema["x-public"] else "no"
         lines.append(
             f"| [`{name}`]({name}.schema.json) | {schema['description']} | {schema['x-subject']} | {name.partition('.')[0]} "
             f"| {public} | {fields} |"
         )
-    return "\n".join([*lines, "", "A field with `?` is optional.", ""])
+    legend = "A field with `?` is optional. One with † bears a person's own words: partners receive it empty."
+    return "\n".join([*lines, "", legend, ""])
 
 
 def find_breaks(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -51,6 +51,7 @@ class PledgeWithdrawn(Event):
     """Part of a pledge was taken back, as far as the pool still held it. Subject: the pledge's id."""
 
     event_type: ClassVar[str] = "credits.pledge_withdrawn.v1"
+    inside: ClassVar[frozenset[str]] = frozenset({"reason"})
     campaign_id: UUID
     pledge_id: UUID
     contributor_id: UUID
@@ -204,6 +205,7 @@ class TransferReversed(Event):
     """A transfer was undone by its opposite. Subject: the reversed transfer's id."""
 
     event_type: ClassVar[str] = "credits.transfer_reversed.v1"
+    inside: ClassVar[frozenset[str]] = frozenset({"reason"})
     transfer_id: UUID
     reversal_id: UUID
     minutes: int

@@ -16,6 +16,8 @@ class Event(BaseModel):
     event_type: ClassVar[str]
     # Whether partners may receive it by webhook. Events with personal data stay inside.
     public: ClassVar[bool] = True
+    # Fields with a person's own words: they stay inside, partners receive them empty.
+    inside: ClassVar[frozenset[str]] = frozenset()
 
 
 class MalformedEvent(ValueError):
@@ -56,6 +58,15 @@ class Envelope(BaseModel):
             raise MalformedEvent(f"attribute {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
         except ValueError as error:
             raise MalformedEvent(f"not JSON: {error}") from error
+
+
+def body_for_partners(body: bytes, event: type[Event]) -> bytes:
+    """The same event without people's own words: each field that stays inside is there, and empty."""
+    if not event.inside:
+        return body
+    attributes = orjson.loads(body)
+    attributes["data"] |= dict.fromkeys(event.inside & attributes["data"].keys(), "")
+    return orjson.dumps(attributes)
 
 
 def encode_event(

@@ -32,6 +32,7 @@ class NeedWithdrawn(Event):
     """The association no longer asks for it. Subject: the need's id."""
 
     event_type: ClassVar[str] = "matching.need_withdrawn.v1"
+    inside: ClassVar[frozenset[str]] = frozenset({"reason"})
     need_id: UUID
     campaign_id: UUID
     association_id: UUID

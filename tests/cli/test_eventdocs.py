@@ -80,6 +80,23 @@ def make_schema(**changes: Any) -> dict[str, Any]:
     return copy.deepcopy(schema) | changes
 
 
+class TestWords:
+    # Written by the platform itself, or by the town for everybody.
+    FOR_ALL = frozenset({
+        ("credits.reservation_refused.v1", "reason"), ("credits.settlement_refused.v1", "reason"), ("credits.campaign_closed.v1", "reason"),
+    })  # fmt: skip
+
+    def test_no_public_event_gives_away_what_people_write(self) -> None:
+        written = {
+            (name, field)
+            for name, event in EVENT_TYPES.items()
+            for field in event.model_fields
+            if event.public and field in {"reason", "reasons", "note", "comment", "text", "description"}
+        }
+        kept = {(name, field) for name, event in EVENT_TYPES.items() for field in event.inside}
+        assert written - kept == self.FOR_ALL
+
+
 class TestFindBreaks:
     def test_a_new_optional_field_and_other_words_are_safe(self) -> None:
         after = make_schema()

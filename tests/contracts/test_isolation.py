@@ -15,6 +15,7 @@ from cli.api import Session
 from cli.http import Response, make_client
 from cli.migrate import SERVICES, owner_url
 from cli.stack import Stack
+from kernel.events import EVENT_TYPES
 from tests.support.full_town import ids_of, live
 from tests.support.openapi import (
     DOCUMENT,
@@ -212,6 +213,13 @@ class TestEventsAndWebhooks:
             assert b"exemple.test" not in text
             assert b"Essai" not in text
             assert b"member_recorded" not in text
+            assert inside_fields(receiver) <= {""}
+
+
+def inside_fields(receiver: FakeService) -> set[str]:
+    """What was sent of the fields that stay inside."""
+    events = [json.loads(request.body) for request in receiver.received]
+    return {event["data"][name] for event in events for name in EVENT_TYPES[event["type"]].inside}
 
 
 def _heard(receiver: FakeService, count: int) -> bool:

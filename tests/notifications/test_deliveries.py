@@ -98,6 +98,16 @@ class TestDeliver:
         types = {path: {orjson.loads(one.body)["type"] for one in partner.at(path)} for path in ("/some", "/all")}
         assert types == {"/some": {TYPE}, "/all": {TYPE, "matching.need_opened.v1"}}
 
+    async def test_peoples_own_words_stay_inside(self, town: Town, partner: Partner, deliver: Deliver) -> None:
+        kind = "matching.need_withdrawn.v1"
+        await subscribe(town, partner.url(), event_types=(kind,))
+        event = make_event(kind, reason="Madame Exemple est malade.")
+        await town.tell(event)
+        await deliver()
+        [received] = partner.received
+        sent = orjson.loads(received.body)["data"]
+        assert sent == event.model_dump(mode="json") | {"reason": ""}
+
     async def test_a_webhook_hears_its_own_territory_alone(self, town: Town, partner: Partner, deliver: Deliver) -> None:
         other = Town(town.database, "2B033")
         hook = await subscribe(town, partner.url(), event_types=("*",))

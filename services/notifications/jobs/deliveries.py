@@ -15,6 +15,8 @@ from kernel import clock
 from kernel.auth import Caller
 from kernel.clock import Clock
 from kernel.database import Database
+from kernel.events import EVENT_TYPES
+from kernel.events.envelope import body_for_partners
 from kernel.telemetry import context_from, log_territory, span, traceparent_of
 from kernel.work import open_work
 from services.notifications.clients.partners import PartnerClient
@@ -91,7 +93,8 @@ class DeliverySender:
         if is_exhausted(errand.tries, self._settings.webhook_retry_delays_seconds):
             attempt = Try(self._now(), None, 0, ENDED_THE_PROCESS)
         else:
-            attempt = await self._post(partners, parcel, parcel.body, territory=errand.territory)
+            body = body_for_partners(parcel.body, EVENT_TYPES[parcel.delivery.event_type])
+            attempt = await self._post(partners, parcel, body, territory=errand.territory)
         DELIVERIES.labels("delivered" if attempt.succeeded else "failed").inc()
         async with open_work(database, Caller.system(errand.territory), now=self._now()) as work:
             await record_try(
