@@ -4,9 +4,12 @@ from typing import Any
 
 from cli.demo.receivers import Partner
 from cli.demo.town import Town, wait_until
+from cli.wording import counted
 
 CLOSED = "Clôture anticipée : toutes les missions possibles sont servies, le bilan est présenté au conseil de décembre."
 PARTNER = "partenaire"
+NOTICE = "credits.credit_expiring.v1"
+NOTICES_SECONDS = 90  # a platform that is not the demo's own looks for them once a minute
 PARTNER_EVENTS = [
     "credits.campaign_opened.v1",
     "credits.credit_granted.v1",
@@ -36,6 +39,18 @@ async def subscribe_partner(town: Town, partner: Partner, *, url: str) -> None:
     town.notes["webhook"] = hook["id"]
 
 
+async def await_notices(town: Town) -> None:
+    """Credit that nobody spent ends within the month: its associations are told before it does, by the platform's own clock."""
+
+    async def told() -> bool:
+        return bool((await town.as_officer.get("/emails", event_type=NOTICE, limit=1))["items"])
+
+    await wait_until(told, what=f"les préavis d'échéance de {town.name} sont partis", timeout_seconds=NOTICES_SECONDS)
+    emails = await town.as_officer.everything("/emails", event_type=NOTICE)
+    told_of = len({email["event_id"] for email in emails})
+    town.say(f"préavis d'échéance : {counted(told_of, 'crédit')} à utiliser avant la fin de la campagne")
+
+
 async def close_campaign(town: Town) -> None:
     """The officer closes it before its end, with the reason; unspent credit expires by the campaign's rule."""
     if town.campaign["state"] == "open":
@@ -55,16 +70,3 @@ async def read_statements(town: Town) -> list[dict[str, Any]]:
         return statement
 
     return await town.together(read, dict.fromkeys(grant["association_id"] for grant in grants))
-
-
-async def wait_for_messages(town: Town) -> None:
-    """Nothing is on its way any more: no e-mail, no delivery to the partner."""
-
-    async def all_sent() -> bool:
-        waiting = await town.as_officer.get("/emails", state="waiting", limit=1)
-        if waiting["items"]:
-            return False
-        hook = town.notes["webhook"]
-        return not (await town.session(PARTNER).get(f"/webhooks/{hook}/deliveries", state="waiting", limit=1))["items"]
-
-    await wait_until(all_sent, what=f"les courriels et les webhooks de {town.name} sont partis")

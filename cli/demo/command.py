@@ -122,6 +122,7 @@ async def _place(state: State, options: Options, story: Story, *, smtp_port: int
         "METIS_WEBHOOK_ALLOW_PRIVATE": "true",
         "METIS_EMAIL_RETRY_DELAYS_SECONDS": "[1, 2, 5, 10]",
         "METIS_WEBHOOK_RETRY_DELAYS_SECONDS": "[1, 2, 5, 10]",
+        "METIS_SWEEP_EVERY_SECONDS": "4",  # a campaign is played in ten; its notices are due in them
     }
     with console.status("Démarrage…") as status:
         async with run_stack(state, environment=environment, durable=False, say=lambda text: status.update(f"{text}…")) as stack:
@@ -203,6 +204,7 @@ async def play(town: Town, partner: Partner, *, admin_secret: str, hooks_url: st
     await papers.conclude_convention(town)
     await missions.serve_missions(town)
     await papers.issue_receipt(town)
+    await closing.await_notices(town)
     await closing.close_campaign(town)
 
 

@@ -64,7 +64,7 @@ async def agree_missions(town: Town) -> None:
     """
     for words in ("1er tour", "2e tour", "3e tour"):
         proposals = await town.as_operator.post("/proposals", {"campaign_id": town.campaign["id"]})
-        town.notes["unserved"] = proposals["unserved"]
+        town.notes.setdefault("unserved", {}).update({need["need_id"]: need for need in proposals["unserved"]})
         missions = await _missions(town, "proposed")
         if not missions:
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.databases import connect, each_territory
-from cli.demo.closing import PARTNER, read_statements
+from cli.demo.closing import NOTICE, PARTNER, read_statements
 from cli.demo.neighbours import Attempt
 from cli.demo.papers import Papers, read_papers
 from cli.demo.receivers import MailServer, Partner
@@ -200,7 +200,9 @@ def check(outcome: Outcome, partner: Partner) -> list[tuple[str, bool]]:
             "les indicateurs et les données ouvertes concordent avec les missions et les dotations",
             all(map(_published, outcome.towns)),
         ),
-        ("au moins une mission a été refusée faute de crédit", any(town.refusals for town in outcome.towns)),
+        ("dans chaque commune, du crédit a été accordé et dépensé", all(map(_lived, outcome.towns))),
+        ("au moins une mission a été refusée faute de crédit", any(map(_lacked_credit, outcome.towns))),
+        ("chaque commune a eu ses préavis d'échéance", all(map(_was_warned, outcome.towns))),
         ("aucune mission n'est restée en suspens", not any(_stuck(town) for town in outcome.towns)),
         (
             _tell(sent, "courriels partis, tous reçus par le serveur SMTP", emails),
@@ -228,10 +230,10 @@ def _tell(count: int, words: str, messages: list[Row]) -> str:
 
 
 def _all_verified(deliveries: list[Row], partner: Partner) -> bool:
-    """What we count as delivered was verified, and nothing was verified that was not sent."""
+    """The partner heard of it: what we count as delivered was verified, and nothing was verified that was not sent."""
     delivered = {delivery["event_id"] for delivery in deliveries if delivery["state"] == "delivered"}
     sent = {delivery["event_id"] for delivery in deliveries if delivery["state"] != "failed"}
-    return not partner.refused and delivered <= set(partner.verified) <= sent
+    return not partner.refused and bool(delivered) and delivered <= set(partner.verified) <= sent
 
 
 def _balanced(town: TownOutcome) -> bool:
@@ -240,12 +242,32 @@ def _balanced(town: TownOutcome) -> bool:
 
 
 def _statements_agree(town: TownOutcome) -> bool:
-    """Served minutes of a statement are those of the association's closed missions."""
-    served: Counter[str] = Counter()
+    """A statement's granted minutes are those of the association's grant, its served ones those of its closed missions."""
+    served, granted = Counter[str](), Counter[str]()
     for mission in town.missions:
         if mission["state"] == "closed":
             served[mission["association_id"]] += mission["served_minutes"]
-    return all(statement["closing_minutes"]["served"] == served[statement["holder_id"]] for statement in town.statements)
+    for grant in town.grants:
+        granted[grant["association_id"]] += grant["minutes"]
+    told = {
+        statement["holder_id"]: (
+            sum(line["minutes"] for line in statement["lines"] if line["kind"] == "grant"), statement["closing_minutes"]["served"]
+        )
+        for statement in town.statements
+    }  # fmt: skip
+    return told == {holder: (granted[holder], served[holder]) for holder in granted | served}
+
+
+def _lived(town: TownOutcome) -> bool:
+    return bool(town.grants) and any(mission["state"] == "closed" for mission in town.missions)
+
+
+def _lacked_credit(town: TownOutcome) -> bool:
+    return any(refusal["code"] == "not-enough-credit" for refusal in town.refusals)
+
+
+def _was_warned(town: TownOutcome) -> bool:
+    return any(email["event_type"] == NOTICE for email in town.emails)
 
 
 def _published(town: TownOutcome) -> bool:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from rich.console import Console
@@ -40,7 +41,7 @@ def _print_town(console: Console, outcome: TownOutcome, *, detailed: bool) -> No
     campaign = outcome.town.campaign
     console.rule(f"[bold]{outcome.town.name} ({outcome.town.insee}) · {escape(campaign['title'])}")
     console.print(
-        f"du {campaign['starts_on']} au {campaign['ends_on']} ;"
+        f"du {_day(campaign['starts_on'])} au {_day(campaign['ends_on'])} ;"
         f" compensation {campaign['compensation_permille'] / 10:g} % de la baisse ;"
         f" une heure vaut {euros(campaign['hour_value_cents'])} ; pas de {campaign['step_minutes']} min ;"
         f" le crédit non dépensé {EXPIRY[campaign['expiry']]}."
@@ -90,12 +91,23 @@ def _share(line: dict[str, Any]) -> str:
 
 def _print_needs(console: Console, outcome: TownOutcome) -> None:
     counts = Counter(need["state"] for need in outcome.needs)
-    summary = ", ".join(f"{count} {_word(state)}" for state, count in counts.most_common())
+    summary = ", ".join(_counted(count, state) for state, count in counts.most_common())
     console.print(f"[bold]Besoins[/] : {len(outcome.needs)} ({summary}).")
-    unserved = outcome.town.notes.get("unserved", [])
+    served = {need["id"] for need in outcome.needs if need["state"] in {"fulfilled", "covered"}}
+    unserved = [need for id, need in outcome.town.notes.get("unserved", {}).items() if id not in served]
     for need in unserved[:6]:
         why = need["why"][0] if need["why"] else "aucune offre ne convient"
         console.print(f"  [dim]sans offre : {escape(need['title'])} : {escape(why)}[/]")
+
+
+def _day(day: str) -> str:
+    return f"{date.fromisoformat(day):%d/%m/%Y}"
+
+
+def _counted(count: int, state: str) -> str:
+    words = STATES[state]
+    # Those of two words do not change with their number: en cours, à valider.
+    return f"[{COLOURS.get(state, 'white')}]{f'{count} {words}' if ' ' in words else counted(count, words)}[/]"
 
 
 def _word(state: str) -> str:
@@ -105,7 +117,7 @@ def _word(state: str) -> str:
 
 def _print_missions(console: Console, outcome: TownOutcome) -> None:
     counts = outcome.missions_by_state()
-    summary = ", ".join(f"{count} {_word(state)}" for state, count in counts.most_common())
+    summary = ", ".join(_counted(count, state) for state, count in counts.most_common())
     table = _table(
         f"Missions : {len(outcome.missions)}",
         "Mission",
@@ -221,7 +233,7 @@ def _print_messages(console: Console, outcome: Outcome) -> None:
     emails = Counter(email["category"] for town in outcome.towns for email in town.emails if email["state"] == "sent")
     words = {"account": "compte", "credit": "crédit", "needs": "besoins", "proposals": "propositions", "missions": "missions"}
     parts = ", ".join(f"{count} « {words.get(category, category)} »" for category, count in emails.most_common())
-    console.print(f"[bold]{counted(sum(emails.values()), 'courriel remis')}[/] à un vrai serveur SMTP : {parts}.")
+    console.print(f"[bold]{counted(sum(emails.values()), 'courriel')}[/] remis à un vrai serveur SMTP : {parts}.")
     hooks = Counter(delivery["event_type"] for town in outcome.towns for delivery in town.deliveries)
     parts = ", ".join(f"{count} {kind.removesuffix('.v1')}" for kind, count in hooks.most_common())
     console.print(f"[bold]{counted(outcome.verified, 'webhook livré')}[/] au partenaire, signatures vérifiées : {parts}.")

@@ -68,10 +68,10 @@ async def choose_preferences(work: InWork, body: PreferencesBody) -> Preferences
 
 @router.get("/emails", **allow("notifications:read", *TOWN))
 async def list_emails(
-    work: InWork, page: OnePage, state: EmailState | None = None, member_id: UUID | None = None
+    work: InWork, page: OnePage, state: EmailState | None = None, member_id: UUID | None = None, event_type: str | None = None
 ) -> Page[EmailOut]:
     """List the e-mails of the territory: to whom, about what, and whether they left."""
-    query = messages.list_emails(state=state, member_id=member_id)
+    query = messages.list_emails(state=state, member_id=member_id, event_type=event_type)
     return await fetch_page(work, query, by=email.c.id, page=page, shape=lambda row: EmailOut.of(messages.email_from(row)))
 
 

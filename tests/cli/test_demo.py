@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from cli.demo import fates
-from cli.demo.outcome import TRACED, Outcome, TownOutcome, Tracks, check, read_traces
+from cli.demo.closing import NOTICE
+from cli.demo.outcome import TRACED, Outcome, Row, TownOutcome, Tracks, check, read_traces
 from cli.demo.papers import Papers
 from cli.demo.receivers import MailServer, Partner, serve_partner
 from cli.http import make_client
@@ -128,17 +129,22 @@ def make_papers(**changes: Any) -> Papers:
     return replace(papers, **changes)
 
 
+def make_statement(*, granted: int = 60, served: int = 60) -> Row:
+    lines = [{"kind": "grant", "minutes": granted}, {"kind": "settle", "minutes": served}]
+    return {"holder_id": "a", "closing_minutes": {"served": served}, "lines": lines}
+
+
 def make_outcome(**changes: Any) -> Outcome:
     town = TownOutcome(
         town=None,  # type: ignore[arg-type]
-        grants=[{"minutes": 60}],
+        grants=[{"minutes": 60, "association_id": "a"}],
         lines={},
         needs=[],
         missions=[{"state": "closed", "association_id": "a", "served_minutes": 60}],
-        statements=[{"holder_id": "a", "closing_minutes": {"served": 60}}],
+        statements=[make_statement()],
         books={"sum_minutes": 0, "entries_sum_minutes": 0, "accounts_out_of_step": 0},
-        refusals=[{}],
-        emails=[{"state": "sent"}],
+        refusals=[{"code": "not-enough-credit"}],
+        emails=[{"state": "sent", "event_type": NOTICE}],
         deliveries=[{"event_id": "e", "state": "delivered"}],
         reasons={},
         papers=make_papers(),
@@ -167,23 +173,37 @@ class TestCheck:
         ("changes", "said"),
         [
             ({"books": {"sum_minutes": 1, "entries_sum_minutes": 0, "accounts_out_of_step": 0}}, "livres"),
-            ({"statements": [{"holder_id": "a", "closing_minutes": {"served": 45}}]}, "relevé"),
+            ({"statements": [make_statement(served=45)]}, "relevé"),
+            ({"statements": [make_statement(granted=45)]}, "relevé"),
+            ({"statements": []}, "relevé"),
             ({"refusals": []}, "refusée faute de crédit"),
+            ({"refusals": [{"code": "pledge-exhausted"}]}, "refusée faute de crédit"),
             (
                 {
-                    "missions": [{"state": "validated"}],
-                    "statements": [],
+                    "missions": [],
+                    "statements": [make_statement(served=0)],
                     "papers": make_papers(indicators={"total": {"served_minutes": 0}}),
+                },
+                "accordé et dépensé",
+            ),
+            ({"emails": [{"state": "sent", "event_type": "x.v1"}]}, "préavis"),
+            (
+                {
+                    "missions": [
+                        {"state": "validated"},
+                        {"state": "closed", "association_id": "a", "served_minutes": 60},
+                    ],
                 },
                 "en suspens",
             ),
             ({"papers": make_papers(convention={"state": "awaiting"})}, "reçu"),
             ({"papers": make_papers(receipt={"minutes": 45, "amount_cents": 4200})}, "reçu"),
             ({"papers": make_papers(open_data={"rows": []})}, "données ouvertes"),
-            ({"emails": [{"state": "failed"}, {"state": "sent"}]}, "courriels"),
-            ({"emails": [{"state": "sent"}] * 2}, "courriels"),
+            ({"emails": [{"state": "failed", "event_type": NOTICE}, {"state": "sent", "event_type": NOTICE}]}, "courriels"),
+            ({"emails": [{"state": "sent", "event_type": NOTICE}] * 2}, "courriels"),
             ({"deliveries": [{"event_id": "other", "state": "delivered"}]}, "webhooks"),
             ({"deliveries": [{"event_id": "e", "state": "failed"}]}, "webhooks"),
+            ({"deliveries": []}, "webhooks"),
         ],
     )
     def test_says_what_does_not_hold(self, partner: Partner, changes: dict[str, Any], said: str) -> None:

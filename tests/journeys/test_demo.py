@@ -27,6 +27,10 @@ PATIENCE_SECONDS = 180
 pytestmark = pytest.mark.timeout(3 * PATIENCE_SECONDS)
 # Of the platform's own accord, as time goes by.
 SEALS = "credits.ledger_"
+MISSIONS_OF = """
+SELECT ref, (SELECT count(*) FROM mission WHERE mission.need_id = need.id) AS missions
+FROM need WHERE ref = ANY($1)
+"""
 
 
 def start_demo(state: Path, output: Path, *options: str) -> "subprocess.Popen[bytes]":
@@ -124,6 +128,19 @@ class TestSecondRun:
         assert f"{played.figures['emails']} courriels partis" in again.output
         assert f"{played.figures['webhooks_delivered']} webhooks livrés" in again.output
         assert "✗" not in again.output
+
+
+class TestExamples:
+    async def test_needs_that_nobody_fits_are_proposed_to_nobody(self, played: Played, again: Again) -> None:
+        """As examples/README.md says: for their language, their hours, and their days and place."""
+        lonely = {"besoin-interprete-arabe", "besoin-mesure-tandem", "besoin-accueil-espagnol"}
+        connection = await connect("matching", played.state)
+        try:
+            await connection.execute("SELECT set_config('metis.territory', '92071', false)")
+            found = {row["ref"]: row["missions"] for row in await connection.fetch(MISSIONS_OF, list(lonely))}
+        finally:
+            await connection.close()
+        assert found == dict.fromkeys(lonely, 0)
 
 
 class TestCtrlC:

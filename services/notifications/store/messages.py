@@ -96,10 +96,12 @@ async def save_preferences(work: Work, member_id: UUID, chosen: Sequence[Prefere
 # ---- E-mails --------------------------------------------------------------------------------------------------------
 
 
-def list_emails(*, state: EmailState | None, member_id: UUID | None) -> Select[Any]:
+def list_emails(*, state: EmailState | None = None, member_id: UUID | None = None, event_type: str | None = None) -> Select[Any]:
     query = select(email)
     if state is not None:
         query = query.where(email.c.state == state)
+    if event_type is not None:
+        query = query.where(email.c.event_type == event_type)
     return query.where(email.c.member_id == member_id) if member_id is not None else query
 
 
