@@ -26,9 +26,24 @@ def make_lot(*, minutes: int = 60, expires_at: datetime = datetime(2026, 7, 1, t
     return Lot(lot_id or new_id(), UUID(int=1), UUID(int=2), minutes, expires_at)
 
 
+# A computation of one association, signed as it is.
+_SIGNED = (
+    """INSERT INTO grant_proposal (territory, id, campaign_id, step_minutes, compensation_permille, hour_value_cents, pool_minutes,
+        due_minutes, computed_minutes, computed_by, computed_at)
+    SELECT $1, $2, $3, 15, 1000, 6000, $5, $5, $5, $4, now() WHERE $6::uuid IS NOT NULL""",
+    """INSERT INTO grant_proposal_line (territory, proposal_id, association_id, subsidy_before_cents, subsidy_after_cents,
+        already_granted_minutes, exact_minutes, entitled_minutes, due_minutes, share_steps, extra_step, computed_minutes)
+    SELECT $1, $2, $6, $5 * 100, 0, 0, $5::text, $5, $5, '0', false, $5 WHERE $3::uuid IS NOT NULL AND $4::text IS NOT NULL""",
+    """INSERT INTO signed_grant (territory, id, campaign_id, proposal_id, association_id, computed_minutes, minutes, signed_by,
+        signed_at)
+    SELECT $1, $2, $3, $2, $6, $5, $5, $4, now()""",
+)
+
+
 async def grant_lot(scene: Scene, association_id: UUID, minutes: int, *, expires_at: datetime) -> Lot:
-    """A lot that ends when the test says so, paid out of the pool as a signed grant is."""
-    lot = Lot(new_id(), scene.campaign_id, association_id, minutes, expires_at)
+    """A lot that ends when the test says so, paid out of the pool by a signed grant."""
+    grant_id = new_id()
+    lot = Lot(new_id(), scene.campaign_id, association_id, minutes, expires_at, grant_id=grant_id)
     leg = make_leg(
         TransferKind.GRANT,
         campaign_id=scene.campaign_id,
@@ -37,8 +52,11 @@ async def grant_lot(scene: Scene, association_id: UUID, minutes: int, *, expires
         minutes=minutes,
         key=f"grant:{lot.id}",
         why="Dotation",
+        grant_id=grant_id,
     )
     async with scene.work() as work:
+        for statement in _SIGNED:
+            await work.driver.execute(statement, scene.territory, grant_id, scene.campaign_id, "officer", minutes, association_id)
         await lots.add_lots(work, [lot])
         await ledger.post(work, [leg])
     return lot

@@ -228,6 +228,91 @@ WHERE t.territory = $1 AND t.kind = 'reserve' AND t.effective_at >= lot.expires_
 """,
 )  # fmt: skip
 
+# What the database asks of a new transfer, asked of all of them: that it stands for something that is there. Lots from before
+# migration 0019 may name neither a grant nor a campaign.
+REASONS = Check(
+    "reasons",
+    """
+WITH sides AS (
+  SELECT t.*, s.lot_id AS source_lot, d.lot_id AS target_lot, s.holder_id AS source_holder, s.kind AS source_kind,
+    d.kind AS target_kind, coalesce(original.kind, t.kind) AS meant, CASE WHEN t.kind = 'reverse' THEN -1 ELSE 1 END AS sign
+  FROM transfer t JOIN account s ON s.territory = $1 AND s.id = t.from_account_id
+  JOIN account d ON d.territory = $1 AND d.id = t.to_account_id
+  LEFT JOIN transfer original ON original.territory = $1 AND original.id = t.reverses
+  WHERE t.territory = $1
+), brought AS (
+  SELECT carried_from, association_id, sum(minutes) AS minutes FROM lot
+  WHERE territory = $1 AND carried_from IS NOT NULL GROUP BY 1, 2
+)
+SELECT 'hold', coalesce(mission_id::text, 'none'), 'delivered minutes',
+  coalesce(sum(minutes * sign) FILTER (WHERE meant = 'settle'), 0)::text,
+  coalesce(sum(minutes * sign) FILTER (WHERE meant = 'deliver'), 0)::text
+FROM sides WHERE meant IN ('settle', 'deliver') GROUP BY mission_id
+HAVING mission_id IS NULL
+  OR sum(minutes * sign * CASE meant WHEN 'settle' THEN 1 ELSE -1 END) <> 0
+UNION ALL
+SELECT 'transfer', sides.id::text, 'holder', wanted.holder_id::text, sides.source_holder::text
+FROM sides JOIN hold ON hold.territory = $1 AND hold.mission_id = sides.mission_id
+CROSS JOIN LATERAL (
+  SELECT CASE WHEN sides.kind = 'deliver' THEN hold.contributor_id ELSE hold.association_id END AS holder_id) AS wanted
+WHERE sides.kind IN ('reserve', 'release', 'settle', 'deliver') AND sides.source_holder <> wanted.holder_id
+UNION ALL
+SELECT 'transfer', id::text, 'lot_id', source_lot::text, target_lot::text FROM sides WHERE source_lot <> target_lot
+UNION ALL
+SELECT 'transfer', sides.id::text, 'grant_id', lot.grant_id::text, coalesce(sides.grant_id::text, 'none')
+FROM sides JOIN lot ON lot.territory = $1 AND lot.id = sides.target_lot
+WHERE sides.kind = 'grant' AND lot.grant_id IS DISTINCT FROM sides.grant_id
+UNION ALL
+SELECT 'lot', max(id::text), 'grant_id', 'once', count(*) || ' times ' || grant_id
+FROM lot WHERE territory = $1 AND grant_id IS NOT NULL GROUP BY grant_id HAVING count(*) > 1
+UNION ALL
+SELECT 'lot', lot.id::text, 'association_id', granted.association_id::text, lot.association_id::text
+FROM lot JOIN signed_grant granted ON granted.territory = $1 AND granted.id = lot.grant_id
+WHERE lot.territory = $1 AND (granted.association_id, granted.campaign_id) <> (lot.association_id, lot.campaign_id)
+UNION ALL
+SELECT 'campaign', carried_from::text, 'carried over for ' || association_id,
+  '>= ' || brought.minutes, coalesce(sum(sides.minutes), 0)::text
+FROM brought LEFT JOIN sides ON sides.kind = 'carry' AND sides.target_kind = 'carried'
+  AND sides.campaign_id = brought.carried_from AND sides.source_holder = brought.association_id
+GROUP BY carried_from, association_id, brought.minutes HAVING coalesce(sum(sides.minutes), 0) < brought.minutes
+UNION ALL
+SELECT 'transfer', sides.id::text, 'kind', campaign.expiry, sides.kind || ': credit -> ' || sides.target_kind
+FROM sides JOIN campaign ON campaign.territory = $1 AND campaign.id = sides.campaign_id
+WHERE sides.kind IN ('expire', 'carry') AND sides.source_kind = 'credit'
+  AND sides.target_kind <> CASE campaign.expiry WHEN 'return' THEN 'pool' WHEN 'lapse' THEN 'lapsed' ELSE 'carried' END
+UNION ALL
+SELECT 'transfer', sides.id::text, 'recorded_at', '>= ' || lot.expires_at, sides.recorded_at::text
+FROM sides JOIN lot ON lot.territory = $1 AND lot.id = sides.source_lot
+JOIN campaign ON campaign.territory = $1 AND campaign.id = sides.campaign_id
+WHERE sides.kind IN ('expire', 'carry') AND campaign.state <> 'closed'
+  AND greatest(sides.effective_at, sides.recorded_at) < lot.expires_at
+""",
+)  # fmt: skip
+
+RECEIPTS = Check(
+    "receipts",
+    """
+WITH valued AS (
+  SELECT covered.receipt_id, sum(v.retained_cents) AS amount_cents, sum(v.minutes) AS minutes
+  FROM receipt_mission covered JOIN valuation v ON v.territory = $1 AND v.mission_id = covered.mission_id
+    AND v.version = covered.valuation_version
+  WHERE covered.territory = $1 GROUP BY covered.receipt_id
+)
+SELECT 'receipt', receipt.id::text, wrong.name, wrong.expected, wrong.found
+FROM receipt LEFT JOIN valued ON valued.receipt_id = receipt.id
+CROSS JOIN LATERAL (VALUES
+  ('amount_cents', coalesce(valued.amount_cents, 0)::text, receipt.amount_cents::text),
+  ('minutes', coalesce(valued.minutes, 0)::text, receipt.minutes::text)
+) AS wrong(name, expected, found)
+WHERE receipt.territory = $1 AND wrong.expected <> wrong.found
+UNION ALL
+SELECT 'receipt', id::text, 'number', place::text, number::text
+FROM (SELECT id, number, row_number() OVER (PARTITION BY beneficiary_id, year ORDER BY number) AS place
+  FROM receipt WHERE territory = $1) AS numbered
+WHERE number <> place
+""",
+)  # fmt: skip
+
 STATEMENTS = Check(
     "closing figures of statements",
     _SIDES + """
@@ -353,7 +438,8 @@ WHERE told->one.key IS DISTINCT FROM found->one.key
 
 
 CHECKS = (
-    BALANCES, ACCOUNTS, TIMES, BOUNDS, SUMS, FLOWS, KEYS, PARTS, HOLDS, LOTS, STATEMENTS, MONTHS, FROZEN, SEALS,
+    BALANCES, ACCOUNTS, TIMES, BOUNDS, SUMS, FLOWS, KEYS, PARTS, HOLDS, LOTS, REASONS, RECEIPTS, STATEMENTS, MONTHS, FROZEN,
+    SEALS,
     make_history_check("campaign", key="id"),
     make_history_check("panel", key="id"),
     make_history_check("pledge", key="id"),

@@ -66,8 +66,8 @@ async def close_campaign(work: Work, campaign_id: UUID, *, reason: str) -> Campa
     """Close it and expire unspent credit by its rule; holds of running missions survive."""
     campaign = await store.lock_campaign(work, campaign_id)
     campaign.require_open()
-    expired_minutes = await expire_lots(work, campaign, await lots.list_lots(work, campaign_id))
     closed = await store.save_closed(work, campaign, reason=reason)
+    expired_minutes = await expire_lots(work, campaign, await lots.list_lots(work, campaign_id))
     work.publish(CampaignClosed(campaign_id=campaign_id, reason=reason, expired_minutes=expired_minutes), subject=campaign_id)
     return closed
 
