@@ -47,8 +47,8 @@ async def await_notices(town: Town) -> None:
 
     await wait_until(told, what=f"les préavis d'échéance de {town.name} sont partis", timeout_seconds=NOTICES_SECONDS)
     emails = await town.as_officer.everything("/emails", event_type=NOTICE)
-    told_of = len({email["event_id"] for email in emails})
-    town.say(f"préavis d'échéance : {counted(told_of, 'crédit')} à utiliser avant la fin de la campagne")
+    town.notes["told_of_expiry"] = len({email["event_id"] for email in emails})
+    town.say(f"préavis d'échéance : {counted(town.notes['told_of_expiry'], 'crédit')} à utiliser avant la fin de la campagne")
 
 
 async def close_campaign(town: Town) -> None:

@@ -50,6 +50,7 @@ class TownOutcome:
     deliveries: list[Row]
     reasons: dict[str, str]  # why a mission was declined or cancelled, by its id
     papers: Papers
+    played: bool = True  # in this run; else in an earlier one, maybe of an earlier version
 
     def missions_by_state(self) -> Counter[str]:
         return Counter(mission["state"] for mission in self.missions)
@@ -144,6 +145,7 @@ async def read_town(town: Town) -> TownOutcome:
         deliveries=deliveries.result(),
         reasons=reasons,
         papers=papers.result(),
+        played="told_of_expiry" in town.notes,
     )
 
 
@@ -267,7 +269,7 @@ def _lacked_credit(town: TownOutcome) -> bool:
 
 
 def _was_warned(town: TownOutcome) -> bool:
-    return any(email["event_type"] == NOTICE for email in town.emails)
+    return not town.played or any(email["event_type"] == NOTICE for email in town.emails)
 
 
 def _published(town: TownOutcome) -> bool:

@@ -12,11 +12,12 @@ import pytest
 from kernel.errors import MetisError
 from kernel.ids import new_id
 from services.credits.auditing.auditor import audit
+from services.credits.domain.approvals import ReversalOfTransfer
 from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.errors import UnknownFlow
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind
 from services.credits.store import ledger
-from tests.builders.approvals import ReversalOfTransfer, ask, decide
+from tests.builders.approvals import ask, decide
 from tests.builders.credits import Scene
 from tests.builders.documents import make_pair
 from tests.builders.lots import LATER, fund_two_lots, open_next_campaign
