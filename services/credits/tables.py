@@ -192,6 +192,7 @@ refusal = Table(
     Column("missing_minutes", BigInteger, nullable=False),
     Column("asked_by", Text, nullable=False),
     instant_column("recorded_at"),
+    Column("account", Text),
 )  # fmt: skip
 
 lot = Table(

@@ -71,7 +71,8 @@ class TestWithdrawals:
         pledge_id = await pledge_of(scene, contributor)
         await refused(scene, NotEnoughCredit, lambda work: withdraw_pledge(work, pledge_id, minutes=60, reason=WHY))
         assert await kept(scene) == [("withdrawal", "not-enough-credit", 60, 60, None, contributor)]
-        (row,) = await scene.fetch("SELECT reason, asked_by, recorded_at, campaign_id FROM refusal")
+        (row,) = await scene.fetch("SELECT reason, asked_by, recorded_at, campaign_id, account FROM refusal")
+        assert row["account"] == f"pool/{scene.campaign_id}"
         assert (row["asked_by"], row["recorded_at"]) == (str(scene.officer.member_id), scene.now)
         assert row["campaign_id"] == scene.campaign_id
         assert f"60 minutes are missing on pool/{scene.campaign_id}" in row["reason"]
@@ -85,6 +86,8 @@ class TestWithdrawals:
             scene, PledgeTooSmall, lambda work: withdraw_pledge(work, pledge_id, minutes=150, reason=WHY), caller=caller
         )
         assert await kept(scene) == [("withdrawal", "pledge-too-small", 150, 30, None, me)]
+        (row,) = await scene.fetch("SELECT account FROM refusal")
+        assert row["account"] == f"promised/{scene.campaign_id}/{me}"
 
     async def test_of_what_missions_count_on(self, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600, promise=600)

@@ -197,6 +197,7 @@ class TestLedger:
         )  # fmt: skip
         (refusal,) = (await officer.get(f"{base}/refusals")).json()["items"]
         assert (refusal["code"], refusal["missing_minutes"], refusal["subject"]) == ("not-enough-credit", 4845, "reservation")
+        assert refusal["account"] == f"credit/{scene.campaign_id}/{refusal['association_id']}"
 
     async def test_refusals_of_what_is_done_by_hand_are_listed_to_whom_they_concern(
         self, app: FastAPI, officer: httpx2.AsyncClient, scene: Scene, territory: str
@@ -212,6 +213,7 @@ class TestLedger:
         assert (refusal["subject"], refusal["code"], refusal["asked_minutes"]) == ("withdrawal", "not-enough-credit", 1500)
         assert (refusal["reason"], refusal["contributor_id"]) == (answer.json()["detail"], str(contributor))
         assert (refusal["mission_id"], refusal["association_id"]) == (None, None)
+        assert refusal["account"] == f"pool/{scene.campaign_id}"
         for actor_id, many in ((contributor, 1), (new_id(), 0)):
             async with client_for(app, make_caller(territory, Role.COMPANY, actor_id=actor_id)) as company:
                 assert len((await company.get(f"{base}/refusals")).json()["items"]) == many

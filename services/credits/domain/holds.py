@@ -75,11 +75,11 @@ _LACKING = {
 }
 
 
-def find_lacking_account(hold: Hold, code: str) -> str | None:
-    """The account on which a refused mission lacks minutes, as DOMAIN.md names it."""
+def find_lacking_account(code: str, *, campaign_id: UUID, association_id: UUID | None, contributor_id: UUID | None) -> str | None:
+    """The account on which a mission that was refused for this lacks minutes, as DOMAIN.md names it."""
     kind = _LACKING.get(code)
-    holder_id = hold.contributor_id if kind is AccountKind.PROMISED else hold.association_id
-    return account_name(kind, campaign_id=hold.campaign_id, holder_id=holder_id) if kind and holder_id else None
+    holder_id = contributor_id if kind is AccountKind.PROMISED else association_id
+    return account_name(kind, campaign_id=campaign_id, holder_id=holder_id) if kind and holder_id else None
 
 
 @dataclass(frozen=True)

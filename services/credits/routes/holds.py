@@ -37,7 +37,12 @@ def _shape(answer: Answer, response: Response, *, status: int) -> HoldAnswer:
             reason_code=refusal.code,
             reason=refusal.reason,
             missing_minutes=refusal.missing_minutes,
-            account=find_lacking_account(answer.hold, refusal.code),
+            account=find_lacking_account(
+                refusal.code,
+                campaign_id=answer.hold.campaign_id,
+                association_id=answer.hold.association_id,
+                contributor_id=answer.hold.contributor_id,
+            ),
         )
     response.status_code = status if answer.is_new else 200
     return HoldAnswer.of(answer.hold, is_new=answer.is_new)

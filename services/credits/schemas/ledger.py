@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from kernel.clock import LOCAL_ZONE
 from services.credits.domain.campaigns import Campaign
-from services.credits.domain.holds import HoldState
+from services.credits.domain.holds import HoldState, find_lacking_account
 from services.credits.domain.ledger import AccountKind, Transfer, TransferKind, account_name
 from services.credits.domain.refusals import RefusalSubject
 from services.credits.domain.statements import AsOf, Basis, Period, Scope, Statement
@@ -161,12 +161,17 @@ class RefusalOut(BaseModel):
     reason: str = Field(description="As it was answered: in French about a mission, else in English.")
     asked_minutes: int = Field(description="What it would have moved, or what a pledge was to be worth.")
     missing_minutes: int = Field(description="By how much a bound or a limit was missed; 0 when that was not the reason.")
+    account: str | None = Field(description="Where minutes were missing, if that was the reason: `credit/{campaign}/{holder}`.")
     asked_by: str
     recorded_at: datetime
 
     @classmethod
     def of(cls, row: Row[Any]) -> "RefusalOut":
-        return cls.model_validate({**row._mapping, "mission_title": row.title})
+        account = row.account
+        if account is None and row.mission_id is not None:
+            whose = {"association_id": row.association_id, "contributor_id": row.contributor_id}
+            account = find_lacking_account(row.code, campaign_id=row.campaign_id, **whose)
+        return cls.model_validate({**row._mapping, "mission_title": row.title, "account": account})
 
 
 @dataclass(frozen=True)

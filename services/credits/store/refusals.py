@@ -11,7 +11,9 @@ from services.credits.domain.refusals import Attempt
 from services.credits.tables import actor, mission, refusal
 
 
-async def add_refusal(work: Work, attempt: Attempt, *, code: str, reason: str, missing_minutes: int, who: str) -> None:
+async def add_refusal(
+    work: Work, attempt: Attempt, *, code: str, reason: str, missing_minutes: int, account: str | None, who: str
+) -> None:
     await work.connection.execute(
         insert(refusal).values(
             territory=work.territory,
@@ -27,6 +29,7 @@ async def add_refusal(work: Work, attempt: Attempt, *, code: str, reason: str, m
             missing_minutes=missing_minutes,
             asked_by=who,
             recorded_at=work.now,
+            account=account,
         )
     )
 

@@ -21,4 +21,12 @@ def keep_if_refused(work: Work, attempt: Attempt) -> None:
 async def _keep(attempt: Attempt, work: Work, error: Refused) -> None:
     missing_minutes = error.members.get("missing_minutes", 0)
     who = ledger.author_of(work).who
-    await store.add_refusal(work, attempt, code=error.code, reason=error.detail, missing_minutes=missing_minutes, who=who)
+    await store.add_refusal(
+        work,
+        attempt,
+        code=error.code,
+        reason=error.detail,
+        missing_minutes=missing_minutes,
+        account=error.members.get("account"),
+        who=who,
+    )

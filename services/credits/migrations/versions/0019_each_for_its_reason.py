@@ -5,7 +5,8 @@ that credit stays in its lot, that credit comes from a signed grant or from what
 expires goes the way of the campaign's rule, and that an approved reversal covers no more minutes than were approved. Its
 role could have written otherwise, and no audit would have said so. Now both look.
 
-Receipts, answers kept under an Idempotency-Key, and notices of expiry follow: what was said stays.
+Receipts, answers kept under an Idempotency-Key, and notices of expiry follow: what was said stays. A refusal says on which
+account minutes were missing.
 
 Rows that are there stay as they are: new constraints hold for new rows, and the audit reads all.
 """
@@ -253,6 +254,11 @@ CREATE TRIGGER answer_is_given_once BEFORE UPDATE ON idempotency_key FOR EACH RO
   EXECUTE FUNCTION ledger_keep_answer();
 """
 
+REFUSALS = """
+-- Where minutes were missing, of what was asked for by hand; of a mission it follows from the reason and whose it is.
+ALTER TABLE refusal ADD account text;
+"""
+
 NOTICES = """
 CREATE TRIGGER expiry_notice_stays BEFORE UPDATE OR DELETE OR TRUNCATE ON expiry_notice
   FOR EACH STATEMENT EXECUTE FUNCTION ledger_refuse_change();
@@ -271,4 +277,4 @@ END $$;
 
 
 def upgrade() -> None:
-    execute_script(op, CHECKS + LOTS + APPROVALS + RECEIPTS + KEYS + NOTICES + PRIVILEGES)
+    execute_script(op, CHECKS + LOTS + APPROVALS + RECEIPTS + KEYS + REFUSALS + NOTICES + PRIVILEGES)
