@@ -1,40 +1,51 @@
 """`metis ledger ...`: one function for each export; returns the files it wrote."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cli.api import Session
-from cli.console import errors
+from cli.console import console, errors
+from cli.ledger_exports.screen import show_statements
 from cli.ledger_exports.writing import find_campaign, find_campaigns, write_file, write_index, write_pages
 
 
+@dataclass(frozen=True)
+class Which:
+    """Of the campaign's statements: one holder's, or everybody's one after the other; else that of the whole."""
+
+    campaign: str | None = None
+    association: str | None = None
+    contributor: str | None = None
+    volunteer: str | None = None
+    each: bool = False
+
+    async def list_paths(self, session: Session) -> list[str]:
+        found = await find_campaign(session, ref=self.campaign)
+        base = f"/campaigns/{found['id']}"
+        if self.association:
+            return [f"{base}/statements/{self.association}"]
+        if self.contributor:
+            return [f"{base}/contributor-statements/{self.contributor}"]
+        if self.volunteer:
+            return [f"{base}/volunteer-statements/{self.volunteer}"]
+        paths = [f"{base}/statement"]
+        if self.each:
+            panel = [seat["association_id"] for seat in await session.everything(f"{base}/panel")]
+            pledges = dict.fromkeys([pledge["contributor_id"] for pledge in await session.everything(f"{base}/pledges")])
+            paths += [f"{base}/statements/{id}" for id in panel] + [f"{base}/contributor-statements/{id}" for id in pledges]
+        return paths
+
+
 async def export_statements(
-    session: Session,
-    folder: Path,
-    *,
-    campaign: str | None,
-    association: str | None,
-    contributor: str | None,
-    volunteer: str | None,
-    each: bool,
-    format: str,
-    parameters: dict[str, Any],
+    session: Session, folder: Path, which: Which, *, format: str, out: Path | None, parameters: dict[str, Any]
 ) -> list[Path]:
-    """The campaign's statement, one holder's, or everybody's, one after the other."""
-    found = await find_campaign(session, ref=campaign)
-    base = f"/campaigns/{found['id']}"
-    paths = [f"{base}/statement"]
-    if association:
-        paths = [f"{base}/statements/{association}"]
-    elif contributor:
-        paths = [f"{base}/contributor-statements/{contributor}"]
-    elif volunteer:
-        paths = [f"{base}/volunteer-statements/{volunteer}"]
-    elif each:
-        panel = [seat["association_id"] for seat in await session.everything(f"{base}/panel")]
-        pledges = dict.fromkeys([pledge["contributor_id"] for pledge in await session.everything(f"{base}/pledges")])
-        paths += [f"{base}/statements/{id}" for id in panel] + [f"{base}/contributor-statements/{id}" for id in pledges]
-    return [await write_file(session, path, folder, format=format, **parameters) for path in paths]
+    """As files in the folder, or the one that is asked for as `out`; none for the screen."""
+    paths = await which.list_paths(session)
+    if format == "screen":
+        await show_statements(session, paths, console, **parameters)
+        return []
+    return [await write_file(session, path, folder, out=out, format=format, **parameters) for path in paths]
 
 
 async def export_in_kind(
@@ -54,7 +65,7 @@ async def export_scdl(session: Session, folder: Path, *, campaign: str | None, s
     """The open data; what the schema's check will refuse is said beside."""
     found = await find_campaign(session, ref=campaign)
     path = f"/campaigns/{found['id']}/scdl"
-    asked = {"siret": siret} | ({"name": name} if name else {})
+    asked: dict[str, Any] = {"siret": siret} | ({"name": name} if name else {})
     for remark in (await session.get(path, **asked))["remarks"]:
         errors.print(f"[yellow]![/] {remark}")
     return [await write_file(session, path, folder, format="csv", **asked)]

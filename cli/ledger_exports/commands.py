@@ -26,6 +26,7 @@ HERE = Path()
 
 
 class StatementFormat(StrEnum):
+    SCREEN = "screen"
     PDF = "pdf"
     CSV = "csv"
 
@@ -54,8 +55,20 @@ def statement(
     ] = None,
     each: Annotated[bool, typer.Option("--each", help="La campagne, puis chaque association et chaque contributeur.")] = False,
     format: Annotated[
-        StatementFormat, typer.Option("--format", help="pdf à imprimer, csv pour un tableur.")
-    ] = StatementFormat.PDF,
+        StatementFormat | None,
+        typer.Option(
+            "--format",
+            help="screen à l'écran, pdf à imprimer, csv pour un tableur. Sans --out ni --to : screen.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Écrire ce fichier : sa fin, .pdf ou .csv, dit le format.", show_default=False)
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--to", help="Dossier où écrire (en pdf, sauf --format csv) ; les noms viennent de la plateforme."),
+    ] = None,
     since: Since = None,
     until: Until = None,
     as_recorded_at: Annotated[
@@ -64,37 +77,54 @@ def statement(
     as_effective_at: Annotated[
         str | None, typer.Option(help="Selon les dates d'effet jusqu'à cet instant (l'un ou l'autre).")
     ] = None,
-    folder: Folder = HERE,
 ) -> None:
-    """Écrire un relevé de compte : soldes d'ouverture et de clôture, chaque écriture avec sa mission et sa personne.
+    """Lire un relevé de compte, ou l'écrire : soldes d'ouverture et de clôture, chaque écriture avec sa mission et sa personne.
 
     Sans --association, --contributor ni --volunteer, c'est le relevé de toute la campagne. Celui d'une personne bénévole dit
     les heures des missions qu'elle fait, même pour son entreprise ; elle le demande avec son propre identifiant, ou la
-    commune pour elle (--each ne l'écrit pas). Les deux dates d'une écriture comptent :
-    --as-recorded-at redonne ce que le grand livre disait alors, même corrigé depuis ; --as-effective-at dit ce qui valait
-    à cette date, d'après ce qu'on sait aujourd'hui.
+    commune pour elle (--each ne l'écrit pas).
 
-    [dim]Exemple :[/] metis ledger statement --campaign sceaux-2026 --each --to releves
+    Une écriture a deux dates : celle où elle a pris effet et celle où elle a été enregistrée. Le relevé va par date
+    d'enregistrement, et montre l'autre quand le jour diffère. --as-recorded-at redonne ce que le grand livre disait alors,
+    même corrigé depuis ; --as-effective-at va par date d'effet : ce qui valait alors, d'après ce qu'on sait aujourd'hui.
+
+    Rien ne s'efface : une erreur se corrige par une écriture contraire, qui dit « annule n° … », et l'écriture corrigée dit
+    « annulée par n° … ». La personne est celle qui fait la mission ; sinon, après « par », qui a passé l'écriture (« par
+    Métis » : la plateforme elle-même, à une échéance).
+
+    [dim]À l'écran :[/] metis ledger statement --campaign sceaux-2026 --association ID --since 2026-01-01
+
+    [dim]Un fichier :[/] metis ledger statement --campaign sceaux-2026 --out releve.pdf
+
+    [dim]Tous :[/] metis ledger statement --campaign sceaux-2026 --each --to releves
     """
-    from cli.ledger_exports.command import export_statements
+    from cli.ledger_exports.command import Which, export_statements
 
     if sum(map(bool, (association, contributor, volunteer, each))) > 1:
         raise CliError("Un seul choix à la fois.", cure="Gardez --association, --contributor, --volunteer ou --each.")
+    chosen = _choose_format(format, out=out, folder=folder, each=each)
+    which = Which(campaign, association, contributor, volunteer, each)
     asked = {"since": _day(since), "until": _day(until), "as_recorded_at": as_recorded_at, "as_effective_at": as_effective_at}
     _write(
         access,
-        lambda session: export_statements(
-            session,
-            folder,
-            campaign=campaign,
-            association=association,
-            contributor=contributor,
-            volunteer=volunteer,
-            each=each,
-            format=format,
-            parameters=asked,
-        ),
+        lambda session: export_statements(session, folder or HERE, which, format=chosen, out=out, parameters=asked),
     )
+
+
+def _choose_format(format: StatementFormat | None, *, out: Path | None, folder: Path | None, each: bool) -> StatementFormat:
+    """What is asked for, else what the place to write says. Raises CliError where they disagree."""
+    files = (StatementFormat.PDF, StatementFormat.CSV)
+    if out is None:
+        if format is StatementFormat.SCREEN and folder is not None:
+            raise CliError("À l'écran, rien n'est écrit.", cure="Gardez --to avec --format pdf ou csv, ou --format screen seul.")
+        return format or (StatementFormat.PDF if folder is not None else StatementFormat.SCREEN)
+    if each or folder is not None:
+        raise CliError("--out est un seul fichier.", cure="Pour plusieurs relevés : --each --to DOSSIER, sans --out.")
+    said = next((one for one in files if out.suffix.lower() == f".{one}"), None)
+    if said is None or format not in {None, said}:
+        cure = "Un nom qui finit par .pdf ou .csv, comme releve.pdf, et --format n'est pas nécessaire."
+        raise CliError(f"Quel format pour {out.name} ?", cure=cure)
+    return said
 
 
 @ledger_app.command("inkind")

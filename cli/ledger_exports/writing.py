@@ -33,11 +33,11 @@ async def find_campaign(session: Session, *, ref: str | None) -> dict[str, Any]:
     return found[0]
 
 
-async def write_file(session: Session, path: str, folder: Path, **parameters: Any) -> Path:
-    """One file, under the name that the platform gives it."""
+async def write_file(session: Session, path: str, folder: Path, *, out: Path | None = None, **parameters: Any) -> Path:
+    """One file: `out`, or under the name that the platform gives it."""
     asked = {name: value for name, value in parameters.items() if value is not None}
     response = await session.request("GET", path, parameters=asked)
-    return _write(folder / _name_of(response), response.content)
+    return _write(out or folder / _name_of(response), response.content)
 
 
 async def write_pages(session: Session, path: str, folder: Path, **parameters: Any) -> Path:

@@ -65,6 +65,17 @@ class TestStatement:
         assert result.exit_code == 0, result.output
         assert json.loads((tmp_path / "heures.pdf").read_bytes())["path"] == "/campaigns/c1/volunteer-statements/v1"
 
+    @pytest.mark.parametrize("format", ["pdf", "csv"])
+    def test_a_files_name_says_its_format(self, platform: Platform, tmp_path: Path, format: str) -> None:
+        platform.answer = lambda method, target, body: (
+            page(CAMPAIGN) if path_of(target)[0] == "/campaigns" else file("releve", {"asked": path_of(target)[1]})
+        )
+        out = tmp_path / "new" / f"juin.{format.upper()}"
+        access = ["--client-id", "92071.agent", "--client-secret", "s", "--url", platform.url]
+        result = CliRunner().invoke(app, ["ledger", "statement", "--out", str(out), *access])
+        assert result.exit_code == 0, result.output
+        assert json.loads(out.read_bytes()) == {"asked": {"format": [format]}}
+
     def test_asks_which_campaign(self, platform: Platform, tmp_path: Path) -> None:
         platform.answer = lambda *_: page(CAMPAIGN, {"id": "c2", "ref": "sceaux-2027"})
         result = run(platform, tmp_path, "statement")

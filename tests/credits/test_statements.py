@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.statements import ASSOCIATION, BEGAN, CAMPAIGN, CREDIT, HELD, STEP, fill_script
-from kernel.auth import Role
+from kernel.auth import Caller, Role
+from kernel.clock import LOCAL_ZONE
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.ledger import AccountKind
@@ -32,6 +34,8 @@ from services.credits.domain.statements import (
 )
 from services.credits.routes.statements import MOST_LINES
 from services.credits.store.statements import get_statement, list_balances_at
+from services.credits.use_cases.expiries import expire_due_lots
+from services.credits.use_cases.pledges import pledge_hours
 from services.credits.use_cases.reversals import reverse_transfer
 from tests.builders.credits import IN_SPRING, Scene
 from tests.credits.test_sequences import Player, operations, some
@@ -43,6 +47,11 @@ from tests.support.documents import pdf_text
 async def officer(app: FastAPI, territory: str) -> AsyncIterator[httpx2.AsyncClient]:
     async with client_for(app, make_caller(territory, Role.OFFICER)) as client:
         yield client
+
+
+def short(transfer_id: UUID) -> str:
+    """A transfer's number, as statements print it."""
+    return str(transfer_id)[-8:]
 
 
 def of_association(scene: Scene, holder: UUID) -> Scope:
@@ -326,6 +335,56 @@ class TestFiles:
             titles = ("Relevé de compte – Campagne", "Tenir la caisse", "Refaire l'affiche", "01/01/2026 – 31/12/2199")
             for word in (*titles, *words, "Solde d’ouverture", "Solde de clôture"):
                 assert word in text, (path, word, text)
+
+    async def test_pdf_names_who_brought_each_line_about(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, company = await scene.fund(credit=600)
+        partner = await scene.record_actor(kind="company", name="Atelier Vert")
+        agreed = await scene.agree(association, company, 120)
+        await scene.tell_mission(agreed, volunteer_id=(volunteer := new_id()))
+        async with scene.work(Caller(scene.territory, "atelier", partner, roles=frozenset({Role.COMPANY}))) as work:
+            await pledge_hours(work, scene.campaign_id, ref="don", contributor_id=partner, minutes=45, note="")
+        scene.now = datetime(2027, 2, 1, 9, 0, tzinfo=UTC)
+        async with scene.work(Caller.system(scene.territory)) as work:
+            await expire_due_lots(work)
+        base = f"/campaigns/{scene.campaign_id}"
+        granted = pdf_text((await officer.get(f"{base}/statements/{association}?format=pdf")).content)
+        for said in (f"par {scene.officer.member_id}", "par Métis", str(volunteer)):
+            assert said.replace(" ", "") in granted.replace(" ", ""), (said, granted)
+        assert "Atelier Vert" in pdf_text((await officer.get(f"{base}/contributor-statements/{partner}?format=pdf")).content)
+        whole = pdf_text((await officer.get(f"{base}/statement?format=pdf")).content)
+        # A grant is about an association, a promise about who gave it.
+        assert "Mission, ou titulaire" in whole
+        assert re.search(r"Dotation n° [0-9a-f]{8} Les Petits Ateliers", whole), whole
+        assert re.search(r"Promesse n° [0-9a-f]{8} Atelier Vert par Atelier Vert", whole), whole
+
+    async def test_pdf_links_what_was_undone(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, _ = await scene.fund(credit=600)
+        (grant,) = await scene.fetch("SELECT id, recorded_at FROM transfer WHERE kind = 'grant'")
+        undone = []
+        for minutes in (90, 510):
+            scene.now += timedelta(days=1)
+            async with scene.work() as work:
+                undone.append((await reverse_transfer(work, grant["id"], reason="Une erreur", minutes=minutes)).id)
+            path = f"/campaigns/{scene.campaign_id}/statements/{association}"
+            text = pdf_text((await officer.get(path, params={"format": "pdf"})).content)
+            said = "annulée" if len(undone) == 2 else "annulée en partie"
+            assert f"n° {short(grant['id'])} {said} par {', '.join(f'n° {short(id)}' for id in undone)}" in text, text
+            assert f"n° {short(undone[-1])} annule n° {short(grant['id'])}" in text
+        as_it_stood = await officer.get(path, params={"format": "pdf", "as_recorded_at": grant["recorded_at"].isoformat()})
+        assert "annulée" not in pdf_text(as_it_stood.content)
+
+    async def test_pdf_says_both_dates_and_which_one_it_goes_by(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        agreed = await scene.agree(association, contributor, 120)
+        scene.now += timedelta(days=1)
+        await scene.handle(scene.validated(agreed, 90))
+        path = f"/campaigns/{scene.campaign_id}/statements/{association}"
+        text = pdf_text((await officer.get(path, params={"format": "pdf"})).content)
+        effective, recorded = f"{scene.now:%d/%m/%Y}", [f"{at.astimezone(LOCAL_ZONE):%d/%m/%Y}" for at in await instants(scene)]
+        assert "Ordre et période par date d’enregistrement" in text
+        assert f"{effective} enregistrée le {recorded[-1]}" in text, text
+        at = {"format": "pdf", "as_effective_at": scene.now.isoformat()}
+        assert "Ordre et période par date d’effet" in pdf_text((await officer.get(path, params=at)).content)
 
     async def test_pdf_closes_with_the_accounts_own_balances(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
         association, contributor = await scene.fund(credit=600)

@@ -22,6 +22,9 @@ TRANSFERS = {
     "carry": "Report",
     "reverse": "Contre-passation",
 }
+# To volunteers: what the association spends, they do.
+VOLUNTEER_ACCOUNTS = {"held": "Réservé", "served": "Fait"}
+VOLUNTEER_TRANSFERS = {**TRANSFERS, "settle": "Heures faites"}
 FIELDS_OF_ACTION = {
     "social_entrepreneurship": "Entrepreneuriat social",
     "citizen_participation": "Participation citoyenne",

@@ -26,7 +26,7 @@ from services.credits.routes.times import AtInstant
 from services.credits.schemas.fields import Day, Instant
 from services.credits.schemas.ledger import Asked, StatementOut
 from services.credits.schemas.sheets import CSV, attachment, documented
-from services.credits.schemas.statements import build_statement_document, build_statement_sheet
+from services.credits.schemas.statements import build_statement_document, build_statement_sheet, list_named
 from services.credits.store import campaigns, registry
 from services.credits.store.statements import get_statement
 
@@ -135,8 +135,10 @@ async def _answer(work: Work, scope: Scope, view: View) -> StatementOut | Respon
     if view.format is Format.CSV:
         return attachment(build_statement_sheet(statement, asked), media_type=CSV, name=f"{name}.csv")
     town = await registry.get_territory_name(work)
+    names = {id: actor.name for id, actor in (await registry.find_actors(work, list_named(statement))).items()}
+    document = build_statement_document(statement, asked, town=town, names=names)
     # Typesetting is work for a processor: in a thread, so that others are served meanwhile.
-    pdf = await asyncio.to_thread(render_pdf, "statement.typ", build_statement_document(statement, asked, town=town))
+    pdf = await asyncio.to_thread(render_pdf, "statement.typ", document)
     return attachment(pdf, media_type=PDF, name=f"{name}.pdf")
 
 

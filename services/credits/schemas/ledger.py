@@ -192,6 +192,10 @@ class Asked:
         until = midnight(self.until + timedelta(days=1)) if self.until else None
         return Period(since=since, until=until).up_to(self.as_of)
 
+    @property
+    def basis(self) -> Basis:
+        return self.period.basis
+
 
 def midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, LOCAL_ZONE)
@@ -211,7 +215,8 @@ class StatementLineOut(BaseModel):
     effective_at: datetime
     recorded_at: datetime
     reverses: UUID | None
-    reversed_by: UUID | None
+    reversed_by: UUID | None = Field(description="The last reversal so far, if there are several.")
+    reversed_minutes: int = Field(description="How much of it was undone so far.")
     balances_minutes: dict[AccountKind, int] = Field(description="After this line.")
 
 
@@ -240,7 +245,7 @@ class StatementOut(BaseModel):
                 **TransferOut.of(line.transfer).model_dump(
                     include={
                         "kind", "minutes", "from_account", "to_account", "mission_id", "who", "why", "effective_at",
-                        "recorded_at", "reverses", "reversed_by",
+                        "recorded_at", "reverses", "reversed_by", "reversed_minutes",
                     }
                 ),
             )
@@ -253,7 +258,7 @@ class StatementOut(BaseModel):
             holder_name=asked.holder_name,
             since=asked.since,
             until=asked.until,
-            basis=asked.as_of.basis if asked.as_of else Basis.RECORDED,
+            basis=asked.basis,
             as_of=asked.as_of.instant if asked.as_of else None,
             opening_minutes=dict(statement.opening),
             lines=lines,

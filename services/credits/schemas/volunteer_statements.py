@@ -7,16 +7,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from services.credits.domain import ledger_words as words
 from services.credits.domain.ledger import AccountKind, TransferKind
-from services.credits.domain.ledger_words import TRANSFERS
 from services.credits.domain.statements import VOLUNTEER_ACCOUNTS, Balances, Basis, Statement, StatementLine, association_of
 from services.credits.schemas.ledger import Asked
-from services.credits.schemas.sheets import build_sheet, day_text, hours_number, instant_text
-from services.credits.schemas.statements import build_facts, signed_hours
+from services.credits.schemas.sheets import build_sheet, hours_number, instant_text
+from services.credits.schemas.statements import build_facts, build_line, list_links, signed_hours
 
-# What the association spends, the volunteer does.
-_KINDS = {**TRANSFERS, TransferKind.SETTLE: "Heures faites"}
-_ACCOUNTS = {AccountKind.HELD: "Réservé", AccountKind.SERVED: "Fait"}
 _COLUMNS = (
     "Date d'effet", "Date d'enregistrement", "Opération", "Mission", "Référence de la mission", "Association",
     "Référence de l'association", "Motif", "Minutes", "Heures",
@@ -38,7 +35,8 @@ class VolunteerStatementLineOut(BaseModel):
     effective_at: datetime
     recorded_at: datetime
     reverses: UUID | None
-    reversed_by: UUID | None
+    reversed_by: UUID | None = Field(description="The last reversal so far, if there are several.")
+    reversed_minutes: int = Field(description="How much of it was undone so far.")
     balances_minutes: dict[AccountKind, int] = Field(description="Set aside and served, after this line.")
 
 
@@ -66,7 +64,7 @@ class VolunteerStatementOut(BaseModel):
             volunteer_id=asked.scope.holder_id,
             since=asked.since,
             until=asked.until,
-            basis=asked.as_of.basis if asked.as_of else Basis.RECORDED,
+            basis=asked.basis,
             as_of=asked.as_of.instant if asked.as_of else None,
             opening_minutes=dict(statement.opening),
             lines=[_line(line, after, names) for line, after in zip(statement.lines, statement.after, strict=True)],
@@ -91,13 +89,14 @@ def _line(line: StatementLine, after: Balances, names: Names) -> VolunteerStatem
         recorded_at=moved.recorded_at,
         reverses=moved.reverses,
         reversed_by=moved.reversed_by,
+        reversed_minutes=moved.reversed_minutes,
         balances_minutes=dict(after),
     )
 
 
 def build_volunteer_sheet(statement: Statement, *, names: Names) -> str:
     """Opening, one row a transfer, closing. Balances are in minutes: they add up without rounding."""
-    header = [*_COLUMNS, *(f"{_ACCOUNTS[kind]} (minutes)" for kind in VOLUNTEER_ACCOUNTS), *_LINKS]
+    header = [*_COLUMNS, *(f"{words.VOLUNTEER_ACCOUNTS[kind]} (minutes)" for kind in VOLUNTEER_ACCOUNTS), *_LINKS]
     return build_sheet(header, _rows(statement, names))
 
 
@@ -110,7 +109,7 @@ def _rows(statement: Statement, names: Names) -> Iterator[list[Any]]:
         yield [
             instant_text(moved.effective_at),
             instant_text(moved.recorded_at),
-            _KINDS[moved.kind],
+            words.VOLUNTEER_TRANSFERS[moved.kind],
             line.mission_title,
             moved.mission_id,
             names.get(association_id),
@@ -137,15 +136,20 @@ def build_volunteer_document(statement: Statement, asked: Asked, *, town: str, n
         "territory": town,
         "holder": "Bénévole, pour les missions qu’il ou elle fait",
         "facts": build_facts(asked, town=town),
-        "kinds": list(_ACCOUNTS.values()),
+        "kinds": [words.VOLUNTEER_ACCOUNTS[kind] for kind in VOLUNTEER_ACCOUNTS],
+        "subject": "Mission",
         "whom": "Association",
         "opening_label": "Solde d’ouverture",
         "opening": _printed(statement.opening),
-        "lines": [_printed_line(line, after, names) for line, after in zip(statement.lines, statement.after, strict=True)],
+        "lines": [
+            build_line(line.transfer, links) | _describe(line, names) | {"balances": _printed(after)}
+            for line, after, links in zip(statement.lines, statement.after, list_links(statement, asked), strict=True)
+        ],
         "closing_label": "Solde de clôture",
         "closing": _printed(statement.closing),
         "note": "Établi à partir du grand livre, à la minute près. « Réservé » : convenu, pas encore validé ; « Fait » : validé"
-        " par l’association. Rien n’est effacé : une erreur se corrige par une écriture contraire, qui figure à sa date.",
+        " par l’association. Rien n’est effacé : une erreur se corrige par une écriture contraire, qui figure à sa date."
+        " Le n° d’une écriture est la fin de son identifiant.",
     }
 
 
@@ -153,14 +157,10 @@ def _printed(balances: Balances) -> list[str]:
     return [signed_hours(balances[kind]) for kind in VOLUNTEER_ACCOUNTS]
 
 
-def _printed_line(line: StatementLine, after: Balances, names: Names) -> dict[str, object]:
+def _describe(line: StatementLine, names: Names) -> dict[str, object]:
     moved, association_id = line.transfer, association_of(line.transfer)
     return {
-        "day": day_text(moved.effective_at),
-        "kind": _KINDS[moved.kind],
+        "kind": words.VOLUNTEER_TRANSFERS[moved.kind],
         "mission": line.mission_title or str(moved.mission_id),
         "whom": names.get(association_id) or str(association_id),
-        "why": moved.why,
-        "hours": signed_hours(moved.minutes),
-        "balances": _printed(after),
     }
