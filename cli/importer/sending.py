@@ -18,7 +18,12 @@ PARALLEL = 8
 LAG_SECONDS = 20.0
 NOT_KNOWN_YET = frozenset({"not-known-yet"})
 LISTS = {ACTOR: "/actors", MEMBER: "/members", CAMPAIGN: "/campaigns"}
-FILE_OF = {ACTOR: "acteurs.csv", MEMBER: "membres.csv", CAMPAIGN: "campagne.csv", CONTRIBUTOR: "acteurs.csv ni membres.csv"}
+FILES_OF = {
+    ACTOR: ["acteurs.csv"],
+    MEMBER: ["membres.csv"],
+    CAMPAIGN: ["campagne.csv"],
+    CONTRIBUTOR: ["acteurs.csv", "membres.csv"],
+}
 
 Progress = Callable[[str, int, int], None]
 
@@ -140,9 +145,11 @@ class Importer:
 
 
 def _unknown_reference(file: Checked, row: Row, column: Column) -> Reject:
+    files = FILES_OF[column.reference]
     return Reject(
         file.sheet.name, row.line.number, column.name, row.line[column.name],
-        "référence inconnue", f"ni dans {FILE_OF[column.reference]} (lignes acceptées), ni déjà sur la plateforme",
+        f"référence inconnue, ni dans {' ni dans '.join(files)} (lignes acceptées) ni sur la plateforme",
+        f"corrigez la référence, ou ajoutez ou corrigez sa ligne dans {' ou '.join(files)}",
     )  # fmt: skip
 
 

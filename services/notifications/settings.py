@@ -27,8 +27,8 @@ class Settings(ServiceSettings):
         False, description="Let webhooks go to http:// and to private addresses. For one machine and for tests alone."
     )
     webhook_retry_delays_seconds: list[float] = Field(
-        [5, 30, 120, 600, 3600, 10800, 21600, 43200],
-        description="Pause before each further try of a webhook delivery; then it has failed (docs/adr/0009).",
+        [5, 30, 120, 600, 3600, 10800, 28800, 32400, 32400],
+        description="Pause before each further try of a webhook delivery; then it has failed (docs/adr/0009). A day at least.",
     )
     webhook_timeout_seconds: float = Field(10, gt=0, le=60, description="Time a partner has for its whole answer.")
     webhook_parallel: int = Field(64, ge=1, description="Deliveries under way at most.")

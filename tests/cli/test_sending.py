@@ -68,7 +68,9 @@ class TestSend:
         sent = {path.rpartition("/")[2]: body.get("actor_id") for method, path, body in platform.seen if "/members/" in path}
         assert sent == {"x": "id-new", "y": "id-old", "c": None}
         (reject,) = results[1].rejects
-        assert (reject.line, reject.column, reject.value, reject.problem) == (4, "acteur", "nulle", "référence inconnue")
+        assert (reject.line, reject.column, reject.value) == (4, "acteur", "nulle")
+        assert reject.problem == "référence inconnue, ni dans acteurs.csv (lignes acceptées) ni sur la plateforme"
+        assert reject.cure == "corrigez la référence, ou ajoutez ou corrigez sa ligne dans acteurs.csv"
 
     async def test_replaces_each_of_several_references(self, platform: Platform, tmp_path: Path) -> None:
         ids = {"odile": "id-odile", "a": "id-a", "b": "id-b"}

@@ -68,11 +68,3 @@ class TestTerritories:
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
             async with open_work(database, Caller.system("2A004")) as work:
                 await work.driver.execute("INSERT INTO commune VALUES ($1, '92071', 'Sceaux', 48.7, 2.3, now())", territory)
-
-    async def test_every_table_with_a_territory_is_secured(self, database: Database) -> None:
-        async with open_work(database, Caller.system("2A004")) as work:
-            rows = await work.driver.fetch(
-                "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'territory'"
-                " WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND NOT c.relforcerowsecurity"
-            )
-        assert {row["relname"] for row in rows} == {"dead_letter"}

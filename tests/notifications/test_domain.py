@@ -25,10 +25,11 @@ from services.notifications.domain.announcements import (
     decide_rule,
     is_complete,
 )
-from services.notifications.domain.errands import decide_next_try, is_exhausted
+from services.notifications.domain.errands import JITTER, decide_next_try, is_exhausted
 from services.notifications.domain.messages import is_address
 from services.notifications.domain.people import Category, Preference, decide_preferences
 from services.notifications.domain.webhooks import (
+    LASTING_FAILURE,
     Delivery,
     DeliveryState,
     Try,
@@ -39,8 +40,10 @@ from services.notifications.domain.webhooks import (
     make_secret,
     sign,
 )
+from services.notifications.settings import Settings
 from tests.builders.notifications import NOW, make_event, make_member, make_webhook
 
+WEBHOOK_DELAYS_SECONDS = Settings.model_fields["webhook_retry_delays_seconds"].default
 ASSOCIATION, COMPANY, VOLUNTEER = new_id(), new_id(), new_id()
 MISSION = Mission(new_id(), "Tenir les comptes", new_id(), ASSOCIATION, VOLUNTEER, COMPANY)
 
@@ -155,12 +158,18 @@ class TestDecideNextTry:
         due = [decide_next_try(now=NOW, tries=tries, delays_seconds=[5, 30], jitter=1) for tries in (1, 2, 3)]
         assert due == [NOW + timedelta(seconds=5), NOW + timedelta(seconds=30), None]
 
-    @given(st.integers(1, 8), st.floats(0.8, 1.2))
+    @given(st.integers(1, len(WEBHOOK_DELAYS_SECONDS)), st.floats(*JITTER))
     def test_lies_ahead_and_near_its_delay(self, tries: int, jitter: float) -> None:
-        delays = [5, 30, 120, 600, 3600, 10800, 21600, 43200]
-        due = decide_next_try(now=NOW, tries=tries, delays_seconds=delays, jitter=jitter)
+        due = decide_next_try(now=NOW, tries=tries, delays_seconds=WEBHOOK_DELAYS_SECONDS, jitter=jitter)
+        delay = timedelta(seconds=WEBHOOK_DELAYS_SECONDS[tries - 1])
         assert due is not None
-        assert NOW + timedelta(seconds=delays[tries - 1] * 0.79) < due < NOW + timedelta(seconds=delays[tries - 1] * 1.21)
+        assert NOW + delay * 0.79 < due < NOW + delay * 1.21
+
+    def test_a_webhook_is_tried_for_a_day_however_the_jitter_falls(self) -> None:
+        due = NOW
+        for tries in range(1, len(WEBHOOK_DELAYS_SECONDS) + 1):
+            due = decide_next_try(now=due, tries=tries, delays_seconds=WEBHOOK_DELAYS_SECONDS, jitter=JITTER[0]) or NOW
+        assert due - NOW >= LASTING_FAILURE
 
     def test_more_tries_than_there_are_mean_that_they_ended_the_process(self) -> None:
         assert not is_exhausted(3, [1, 1])

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+JITTER = (0.8, 1.2)
+
 
 class ErrandKind(StrEnum):
     ANNOUNCEMENT = "announcement"  # an event to tell people of; its id is the event's
@@ -27,7 +29,7 @@ class Errand:
 def decide_next_try(*, now: datetime, tries: int, delays_seconds: Sequence[float], jitter: float) -> datetime | None:
     """When to try again after `tries` tries, or None when all are spent.
 
-    `jitter` (about 1) spreads what failed together, so that it does not come back together.
+    `jitter` (within `JITTER`) spreads what failed together, so that it does not come back together.
     """
     if not 1 <= tries <= len(delays_seconds):
         return None

@@ -23,7 +23,7 @@ from kernel.database import Database
 from kernel.telemetry import context_from, log_territory, span
 from kernel.work import open_work
 from services.notifications.clients.smtp import SendingFailed, SmtpConnection
-from services.notifications.domain.errands import ENDED_THE_PROCESS, Errand, ErrandKind, is_exhausted
+from services.notifications.domain.errands import ENDED_THE_PROCESS, JITTER, Errand, ErrandKind, is_exhausted
 from services.notifications.domain.messages import Email
 from services.notifications.settings import Settings
 from services.notifications.store import errands, messages
@@ -39,7 +39,7 @@ EMAILS = Counter("metis_emails_total", "Tries to send an e-mail.", ["outcome"])
 
 
 def spread() -> float:
-    return random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, guards nothing
+    return random.uniform(*JITTER)  # noqa: S311 - spreads load, guards nothing
 
 
 @dataclass(frozen=True)
