@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml deploy/install.py
 	@touch $@
 
 demo: $(STAMP) ## a whole campaign of two towns, then serve until Ctrl-C (ONCE=1: play, report, stop)
-	@$(BIN)/metis demo $(if $(ONCE),--once)
+	@$(BIN)/metis demo $(if $(ONCE),--once) $(if $(STATE),--state $(STATE))
 
 up: $(STAMP) ## the platform on this machine, empty, until Ctrl-C
 	@$(BIN)/metis up

@@ -22,6 +22,7 @@ from bench.report import print_report
 
 SAMPLE_SECONDS = 0.25
 RUNS = 3
+ROOT = Path(__file__).parent.parent
 TARGET_SECONDS = 20
 TARGET_MIB = 700
 
@@ -67,8 +68,8 @@ class Peak:
 
 
 def start_demo(state: Path) -> "subprocess.Popen[str]":
-    command = [str(Path(sys.executable).with_name("metis")), "demo", "--once", "--state", str(state)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = ["make", "demo", "ONCE=1", f"STATE={state}"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def finish_demo(process: "subprocess.Popen[str]") -> dict[str, object]:
