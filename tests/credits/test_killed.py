@@ -19,8 +19,10 @@ from kernel.auth import Caller, Role
 from kernel.database import Database
 from kernel.events.credits import PledgeWithdrawn
 from kernel.ids import new_id
+from services.credits.domain.campaigns import Safeguards
 from services.credits.domain.ledger import AccountKind
 from services.credits.use_cases.combiner import Combiner
+from services.credits.use_cases.grants import propose_grants
 from services.credits.use_cases.missions import Answer, Command, decide_missions
 from tests.builders.credits import Scene
 from tests.support.books import check_books
@@ -181,3 +183,46 @@ class TestServiceKilledBetweenCommitAndAnswer:
         assert await scene.fetch("SELECT * FROM transfer ORDER BY id") == before
         assert len(await scene.published(PledgeWithdrawn)) == 1
         await check_books(scene.fetch, [scene.campaign_id])
+
+    @pytest.mark.parametrize("deed", ["signature", "reversal", "decision"])
+    async def test_an_officers_deed_is_done_once_and_answered_the_same(
+        self, scene: Scene, app: FastAPI, service_url: Callable[[str], str], bus_url: str, deed: str
+    ) -> None:
+        path, body, kind, status = await prepare(scene, app, deed)
+        key = {"idempotency-key": str(new_id())}
+        await ask_and_kill(scene, service_url("credits"), bus_url, "POST", path, kind=kind, json=body, headers=key)
+        before = await scene.fetch("SELECT * FROM transfer ORDER BY id")
+        assert [row["minutes"] for row in before if row["kind"] == kind] == [600]
+        told = await scene.published()
+        answers = []
+        async with client_for(app, officer_of(scene)) as client:
+            for _ in range(2):
+                again = await client.post(path, json=body, headers=key)
+                assert (again.status_code, again.headers["idempotent-replay"]) == (status, "true"), again.text
+                answers.append(again.json())
+        assert answers[0] == answers[1]
+        assert await scene.fetch("SELECT * FROM transfer ORDER BY id") == before
+        assert await scene.published() == told
+        await check_books(scene.fetch, [scene.campaign_id])
+
+
+async def prepare(scene: Scene, app: FastAPI, deed: str) -> tuple[str, dict[str, Any], str, int]:
+    """A campaign in which an officer can do this once: path, body, the transfer's kind, and the answer's status."""
+    above = 300 if deed == "decision" else None
+    await scene.start(ends_on=FAR, safeguards=Safeguards(four_eyes_above_minutes=above))
+    await scene.pledge(600)
+    await scene.admit(entitled_minutes=600)
+    base = f"/campaigns/{scene.campaign_id}"
+    if deed == "reversal":
+        await scene.sign()
+        (grant,) = await scene.fetch("SELECT id FROM transfer WHERE kind = 'grant'")
+        return f"/transfers/{grant['id']}/reversal", {"reason": "Une erreur"}, "reverse", 201
+    async with scene.work() as work:
+        body = {"proposal_id": str(await propose_grants(work, scene.campaign_id))}
+    if deed == "signature":
+        return f"{base}/grants", body, "grant", 201
+    async with client_for(app, make_caller(scene.territory, Role.OFFICER, member_id=new_id())) as colleague:
+        waiting = await colleague.post(f"{base}/grants", json=body | {"reason": "Dotations du printemps"})
+    assert waiting.status_code == 202, waiting.text
+    decision = {"outcome": "approved", "reason": "Vu et vérifié"}
+    return f"/approvals/{waiting.json()['id']}/decision", decision, "grant", 200
