@@ -68,7 +68,7 @@ class Peak:
 
 
 def start_demo(state: Path) -> "subprocess.Popen[str]":
-    command = ["make", "demo", "ONCE=1", f"STATE={state}"]
+    command = ["make", "--no-print-directory", "demo", "ONCE=1", f"STATE={state}"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
