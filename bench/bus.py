@@ -2,7 +2,7 @@
 
 Ours: a use case (one transaction, one row, one event) in one process; outbox, relay, quorum queue; inbox,
 handler (one row) and commit in another process; every span recorded. Bare: one process publishes with
-confirms (100 under way), consumes and acknowledges the same number of bytes on a quorum queue. Both on uvloop.
+confirms (100 under way), consumes and acknowledges as many bytes as our envelopes have, on a quorum queue. Both on uvloop.
 Rounds alternate, so that a noisy neighbour troubles both. `python -m bench.bus` (see docs/performance.md).
 """
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -33,6 +34,7 @@ from kernel.bus.service import Bus
 from kernel.bus.transport import Delivery
 from kernel.database import Database
 from kernel.events import Event
+from kernel.events.envelope import encode_event
 from kernel.migrate import create_database, database_name, url_for
 from kernel.settings import ServiceSettings
 from kernel.tables import KERNEL_DDL
@@ -67,6 +69,30 @@ class ThingDone(Event):
     note: str
 
 
+def make_thing_done(number: int, started: float) -> ThingDone:
+    """The event whose envelope has BODY_BYTES: the note fills what number (which is its subject, too) and start leave."""
+    return ThingDone(number=number, started=started, note="x" * (ROOM_BYTES - 2 * len(str(number)) - len(repr(started))))
+
+
+def _measure_room() -> int:
+    """Bytes that the rest of the envelope leaves for subject, number, start and note."""
+    number, started = 0, 0.0
+    envelope = encode_event(
+        ThingDone(number=number, started=started, note=""),
+        id=uuid4(),
+        source="/metis/teller",
+        time=datetime(2026, 1, 1, microsecond=1, tzinfo=UTC),
+        subject="",
+        territory=TERRITORY,
+        traceparent=f"00-{1:032x}-{1:016x}-01",
+        actorid=Caller.system(TERRITORY).identity,
+    )
+    return BODY_BYTES - len(envelope) + len(str(number)) + len(repr(started))
+
+
+ROOM_BYTES = _measure_room()
+
+
 def make_settings(database_url: str, amqp_url: str, spans: str) -> ServiceSettings:
     return ServiceSettings(
         database_url=SecretStr(database_url),
@@ -84,7 +110,7 @@ async def do_thing(database: Database, number: int) -> None:
         async with open_work(database, Caller.system(TERRITORY)) as work:
             row = {"territory": TERRITORY, "number": number, "started": started, "note": "x"}
             await work.connection.execute(INSERT_THING, row)
-            work.publish(ThingDone(number=number, started=started, note="x" * 80), subject=str(number))
+            work.publish(make_thing_done(number, started), subject=str(number))
 
 
 async def run_teller(database_url: str, amqp_url: str, spans: str) -> None:

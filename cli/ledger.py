@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.access import ClientId, ClientSecret, StatePath, Url
 from cli.console import CliError, console, errors
 from cli.ledger_exports.commands import ledger_app
 from cli.state import State
@@ -12,27 +13,27 @@ from cli.wording import counted
 
 __all__ = ["ledger_app"]
 
-TerritoryOption = Annotated[str, typer.Option("--territory", help="INSEE code of the commune, e.g. 92071.")]
-StateOption = Annotated[Path, typer.Option("--state", envvar="METIS_STATE", help="Folder of data, secrets, logs and traces.")]
-LanguageOption = Annotated[str, typer.Option("--lang", envvar="METIS_LANG", help="fr or en.")]
+Territory = Annotated[str, typer.Option("--territory", help="Code INSEE de la commune, p. ex. 92071.")]
+Language = Annotated[str, typer.Option("--lang", envvar="METIS_LANG", help="fr ou en.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Un objet JSON au lieu de phrases.")]
 STATE = Path(".metis")
 DIFFERENT = 1
 
 
 @ledger_app.command("export")
 def ledger_export(  # noqa: PLR0917  (typer passes by name)
-    territory: TerritoryOption,
-    out: Annotated[Path, typer.Option("--out", help="File to write; an export that was interrupted goes on where it stopped.")],
-    client_id: Annotated[str, typer.Option(envvar="METIS_CLIENT_ID", help="Client of an officer or an auditor.")] = "",
-    client_secret: Annotated[str, typer.Option(envvar="METIS_CLIENT_SECRET", help="Its secret.")] = "",
-    url: Annotated[
-        str | None, typer.Option("--url", envvar="METIS_URL", help="Address of the gateway; else the one that runs in --state.")
-    ] = None,
-    state: StateOption = STATE,
+    territory: Territory,
+    out: Annotated[Path, typer.Option("--out", help="Fichier à écrire ; un export interrompu reprend où il s'est arrêté.")],
+    client_id: ClientId = "",
+    client_secret: ClientSecret = "",
+    url: Url = None,
+    state: StatePath = STATE,
 ) -> None:
-    """Export the whole ledger with its seals, for `metis ledger verify`.
+    """Exporter tout le grand livre avec ses sceaux, pour `metis ledger verify`.
 
-    [dim]Example:[/] metis ledger export --territory 92071 --out 92071.ndjson --client-id 92071.agent --client-secret …
+    Il faut l'identifiant d'un agent ou d'un contrôleur.
+
+    [dim]Exemple :[/] metis ledger export --territory 92071 --out 92071.ndjson --client-id 92071.agent --client-secret …
     """
     import asyncio
 
@@ -47,18 +48,21 @@ def ledger_export(  # noqa: PLR0917  (typer passes by name)
 
 @ledger_app.command("verify")
 def ledger_verify(
-    bundle: Annotated[Path, typer.Argument(help="What `metis ledger export` wrote.")],
+    bundle: Annotated[Path, typer.Argument(help="Ce que `metis ledger export` a écrit.")],
     head: Annotated[
-        str | None, typer.Option("--head", help="A head published before: its hash, or a file with it. Finds a cut tail.")
+        str | None,
+        typer.Option(
+            "--head", help="Tête publiée autrefois : son empreinte, ou un fichier qui la contient. Révèle une fin coupée."
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of sentences.")] = False,
-    lang: LanguageOption = "fr",
+    as_json: AsJson = False,
+    lang: Language = "fr",
 ) -> None:
-    """Check an export offline: every hash, link, signature and balance. Names the first row that was touched.
+    """Vérifier un export hors ligne : chaque empreinte, lien, signature et solde. Nomme la première ligne touchée.
 
-    Exit code 0: nothing was changed; 1: something was; 2: the file cannot be read.
+    Code de sortie 0 : rien n'a été modifié ; 1 : quelque chose l'a été ; 2 : le fichier ne se lit pas.
 
-    [dim]Example:[/] metis ledger verify 92071.ndjson --head 3f1c…
+    [dim]Exemple :[/] metis ledger verify 92071.ndjson --head 3f1c…
     """
     from cli.ledger_verify.command import run
 
@@ -69,13 +73,15 @@ def ledger_verify(
 
 @ledger_app.command("audit")
 def ledger_audit(
-    territory: TerritoryOption,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of sentences.")] = False,
-    state: StateOption = STATE,
+    territory: Territory,
+    as_json: AsJson = False,
+    state: StatePath = STATE,
 ) -> None:
-    """Recompute everything from the transfers in the database, read-only, and compare. Exit code 1 when something differs.
+    """Recalculer tous les comptes à partir des écritures de la base, sans rien y écrire, et comparer.
 
-    [dim]Example:[/] metis ledger audit --territory 92071
+    Code de sortie 1 si quelque chose diffère.
+
+    [dim]Exemple :[/] metis ledger audit --territory 92071
     """
     import asyncio
     import json

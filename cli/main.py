@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from cli.access import Access, with_access
+from cli.access import Access, ClientId, ClientSecret, StatePath, Url, with_access
 from cli.console import CliError, TeachingGroup, console
 from cli.ledger import ledger_app
 from cli.matching import match_app
@@ -117,12 +117,12 @@ def territory_create(
 @app.command("import", rich_help_panel=WORK)
 def import_(  # noqa: PLR0917  (typer passes by name)
     folder: Annotated[Path, typer.Argument(help="Dossier de fichiers CSV, ou un seul fichier.")],
-    client_id: Annotated[str, typer.Option(envvar="METIS_CLIENT_ID", help="Client d'un agent du territoire.")] = "",
-    client_secret: Annotated[str, typer.Option(envvar="METIS_CLIENT_SECRET", help="Son secret.")] = "",
-    url: UrlOption = None,
+    client_id: ClientId = "",
+    client_secret: ClientSecret = "",
+    url: Url = None,
     shift_days: Annotated[int, typer.Option(help="Jours ajoutés à toutes les dates.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Contrôler les fichiers sans rien envoyer.")] = False,
-    state: StateOption = STATE,
+    state: StatePath = STATE,
 ) -> None:
     """Importer les fichiers d'un territoire (import a town's CSV files).
 
