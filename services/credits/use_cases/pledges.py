@@ -183,7 +183,6 @@ def require_worth(pledge: Pledge, *, minutes: int) -> None:
     if minutes > pledge.minutes:
         raise PledgeTooSmall(
             f"The pledge is worth {pledge.minutes} minutes; take back that many at most.",
-            account=str(AccountKey.of(AccountKind.PROMISED, campaign_id=pledge.campaign_id, holder_id=pledge.contributor_id)),
             minutes=pledge.minutes,
             missing_minutes=minutes - pledge.minutes,
         )
