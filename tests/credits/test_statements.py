@@ -332,7 +332,7 @@ class TestFiles:
             answer = await officer.get(f"{base}/{path}?format=pdf&since=2026-01-01&until=2199-12-31")
             assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
             text = pdf_text(answer.content)
-            titles = ("Relevé de compte – Campagne", "Tenir la caisse", "Refaire l’affiche", "01/01/2026 – 31/12/2199")
+            titles = ("Relevé de compte – Campagne", "Tenir la caisse", "Refaire l'affiche", "01/01/2026 – 31/12/2199")
             for word in (*titles, *words, "Solde d’ouverture", "Solde de clôture"):
                 assert word in text, (path, word, text)
 

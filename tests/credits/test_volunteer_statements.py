@@ -185,6 +185,6 @@ class TestFiles:
         answer = await officer.get(f"/campaigns/{scene.campaign_id}/volunteer-statements/{employee}?format=pdf")
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
         text = pdf_text(answer.content)
-        for said in (str(employee), "Tenir la caisse", "Refaire l’affiche", "Les Petits Ateliers", "1 h 30", "Heures faites"):
+        for said in (str(employee), "Tenir la caisse", "Refaire l'affiche", "Les Petits Ateliers", "1 h 30", "Heures faites"):
             assert said in text
         assert "Coder" not in text

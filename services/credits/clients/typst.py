@@ -1,7 +1,6 @@
 """PDF by Typst, from its wheel: no system library, no network, no fonts but its own."""
 
 import json
-import re
 import threading
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 _DOCUMENTS = Path(__file__).parent.parent / "documents"
 # One at a time: a document takes milliseconds, and a second thread would only take another's processor.
 _turn = threading.Lock()
-# Of an elision, in JSON: what stands before is a letter, and not that of an escape such as \n.
-_STRAIGHT_APOSTROPHE = re.compile(r"(?<=[^\W\d_])(?<!\\[bfnrt])'(?=[\w«])")
 
 
 def render_pdf(template: str, data: Mapping[str, object], *, made_at: datetime | None = None) -> bytes:
@@ -37,17 +34,12 @@ def render_pdf(template: str, data: Mapping[str, object], *, made_at: datetime |
             return _compile(template, data, made_at, standards=[])
 
 
-def encode_page(data: Mapping[str, object]) -> str:
-    """The data as JSON, with French apostrophes as Typst itself sets them in the template's own sentences (’)."""
-    return _STRAIGHT_APOSTROPHE.sub("’", json.dumps(data, ensure_ascii=False))
-
-
 def _compile(
     template: str, data: Mapping[str, object], made_at: datetime | None, *, standards: "list[typst.PDFStandard]"
 ) -> bytes:
     made = _compiler(template).compile(
         format="pdf",
-        sys_inputs={"data": encode_page(data)},
+        sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
         pdf_standards=standards,
         timestamp=int(made_at.timestamp()) if made_at else None,  # PDF dates have whole seconds
     )

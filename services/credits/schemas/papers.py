@@ -68,7 +68,7 @@ def _party_facts(signatory: dict[str, Any], side: Side) -> Facts:
         ["RNA", signatory["rna"]],
         ["Adresse", signatory["address"]],
         ["Objet", signatory["object"] if side is Side.ASSOCIATION else None],
-        ["Signataire (qualité)", signatory["representative_function"]],
+        ["Représentée par", signatory["representative_function"]],
     ]
 
 
