@@ -20,8 +20,8 @@ class Settings(ServiceSettings):
     smtp_from: str = Field("Métis <metis@localhost>", description="The sender; its domain also ends each Message-ID.")
     smtp_timeout_seconds: float = Field(20, gt=0, le=120, description="Pause of the SMTP server after which it counts as gone.")
     email_retry_delays_seconds: list[float] = Field(
-        [30, 120, 600, 1800, 3600, 10800, 21600, 43200],
-        description="Pause before each further try of an e-mail; then it is given up.",
+        [30, 120, 600, 1800, 3600, 10800, 21600, 36000, 36000],
+        description="Pause before each further try of an e-mail; then it is given up. A day at least.",
     )
     webhook_allow_private: bool = Field(
         False, description="Let webhooks go to http:// and to private addresses. For one machine and for tests alone."

@@ -44,6 +44,7 @@ from services.notifications.settings import Settings
 from tests.builders.notifications import NOW, make_event, make_member, make_webhook
 
 WEBHOOK_DELAYS_SECONDS = Settings.model_fields["webhook_retry_delays_seconds"].default
+EMAIL_DELAYS_SECONDS = Settings.model_fields["email_retry_delays_seconds"].default
 ASSOCIATION, COMPANY, VOLUNTEER = new_id(), new_id(), new_id()
 MISSION = Mission(new_id(), "Tenir les comptes", new_id(), ASSOCIATION, VOLUNTEER, COMPANY)
 
@@ -165,10 +166,11 @@ class TestDecideNextTry:
         assert due is not None
         assert NOW + delay * 0.79 < due < NOW + delay * 1.21
 
-    def test_a_webhook_is_tried_for_a_day_however_the_jitter_falls(self) -> None:
+    @pytest.mark.parametrize("delays", [WEBHOOK_DELAYS_SECONDS, EMAIL_DELAYS_SECONDS], ids=["webhook", "e-mail"])
+    def test_what_is_sent_is_tried_for_a_day_however_the_jitter_falls(self, delays: list[float]) -> None:
         due = NOW
-        for tries in range(1, len(WEBHOOK_DELAYS_SECONDS) + 1):
-            due = decide_next_try(now=due, tries=tries, delays_seconds=WEBHOOK_DELAYS_SECONDS, jitter=JITTER[0]) or NOW
+        for tries in range(1, len(delays) + 1):
+            due = decide_next_try(now=due, tries=tries, delays_seconds=delays, jitter=JITTER[0]) or NOW
         assert due - NOW >= LASTING_FAILURE
 
     def test_more_tries_than_there_are_mean_that_they_ended_the_process(self) -> None:
