@@ -117,15 +117,16 @@ class PostgresSubscription:
             self._wake.set()
 
     async def next_batch(self, limit: int) -> list[Delivery]:
+        idle = False  # for a whole poll: nothing came, or nothing could
         while True:
             if not self._leadership.holds:
                 raise TransportLost("another process may consume now")
             self._wake.clear()
             try:
-                rows = await self._connection.fetch(_NEXT, self._queue, limit, self._acknowledged)
-                if not rows:
+                if idle:
                     # A queue that somebody deleted is there again within a second, like one of RabbitMQ's.
                     await self._connection.execute(_BIND, self._queue, self._patterns)
+                rows = await self._connection.fetch(_NEXT, self._queue, limit, self._acknowledged)
             except LOST as error:
                 raise TransportLost(repr(error)) from error
             self._acknowledged = []
@@ -134,6 +135,7 @@ class PostgresSubscription:
                     Delivery(row["body"], row["taken"], row["sequence"]) for row in sorted(rows, key=lambda row: row["sequence"])
                 ]
             await until_woken(self._wake, POLL_SECONDS)
+            idle = not self._wake.is_set()
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Done with the next reading, which follows at once."""
