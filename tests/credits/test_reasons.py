@@ -21,6 +21,7 @@ from tests.builders.approvals import ask, decide
 from tests.builders.credits import Scene
 from tests.builders.documents import make_pair
 from tests.builders.lots import LATER, fund_two_lots, open_next_campaign
+from tests.support.culprit import Culprit
 
 Found = Callable[[], Awaitable[set[tuple[str, str]]]]
 REFUSED = (asyncpg.PostgresError, MetisError)
@@ -231,6 +232,13 @@ class TestAudit:
         credit = account(scene, AccountKind.CREDIT, association, granted["id"])
         await post(scene, Leg(TransferKind.GRANT, pool, credit, 60, "unsigned", "w"))
         assert await found() == {("campaign", f"carried over for {association}"), ("transfer", "grant_id")}
+
+    async def test_says_nothing_of_a_lot_from_before_lots_named_their_grants(
+        self, scene: Scene, found: Found, culprit: Culprit
+    ) -> None:
+        await scene.fund(credit=600)
+        await culprit.run("UPDATE lot SET grant_id = NULL WHERE territory = $1")
+        assert await found() == set()
 
     async def test_names_what_expired_against_the_rule_and_too_early(self, scene: Scene, found: Found) -> None:
         association, _ = await scene.fund(credit=600)

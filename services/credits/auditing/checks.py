@@ -262,6 +262,7 @@ UNION ALL
 SELECT 'transfer', sides.id::text, 'grant_id', lot.grant_id::text, coalesce(sides.grant_id::text, 'none')
 FROM sides JOIN lot ON lot.territory = $1 AND lot.id = sides.target_lot
 WHERE sides.kind = 'grant' AND lot.grant_id IS DISTINCT FROM sides.grant_id
+  AND coalesce(lot.grant_id, lot.carried_from) IS NOT NULL
 UNION ALL
 SELECT 'lot', max(id::text), 'grant_id', 'once', count(*) || ' times ' || grant_id
 FROM lot WHERE territory = $1 AND grant_id IS NOT NULL GROUP BY grant_id HAVING count(*) > 1
