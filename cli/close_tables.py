@@ -1,14 +1,13 @@
 """What the close of a campaign will do, what stands in its way, and how far it is: as tables."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.wording import counted, hours
+from cli.wording import counted, day, hours
 
 ROWS_SHOWN = 60
 OUTCOMES = {"returned": "retour à l'enveloppe", "lapsed": "caducité", "carried_over": "report vers une campagne suivante"}
@@ -19,10 +18,6 @@ KINDS = {
 SIGNED = frozenset({"promised", "delivered"})  # balances at or below zero
 WEIGHTS = {"info": "[dim]à savoir[/]", "warning": "[yellow]à accepter[/]", "blocking": "[red]bloquant[/]"}
 STATES = {"todo": "[dim]à faire[/]", "blocked": "[yellow]arrêtée[/]", "done": "[green]faite[/]"}
-
-
-def _day(day: str | None) -> str:
-    return f"{date.fromisoformat(day):%d/%m/%Y}" if day else "—"
 
 
 def _table(title: str, *headings: str) -> Table:
@@ -65,7 +60,7 @@ def _print_holds(console: Console, preview: Mapping[str, Any]) -> None:
     table = _table("Réserves de missions", "Association", "Mission", "Heures", "Fin", "Réserve")
     for fate, one in holds[:ROWS_SHOWN]:
         name = escape(one["association_name"] or one["association_id"])
-        table.add_row(name, one["mission_id"], hours(one["minutes"]), _day(one["ends_on"]), fate)
+        table.add_row(name, one["mission_id"], hours(one["minutes"]), day(one["ends_on"]), fate)
     console.print(table)
     _print_more(console, len(holds))
 

@@ -1,4 +1,8 @@
-"""Figures as French readers write them, on a terminal."""
+"""Figures and days as French readers write them, on a terminal."""
+
+from datetime import date, datetime
+
+from kernel.clock import local_date
 
 
 def hours(minutes: int) -> str:
@@ -18,6 +22,14 @@ def euros(cents: int) -> str:
 def counted(number: int, words: str) -> str:
     """`words`, each of which takes an s from two on, after their number: 1 mission proposée, 5 missions proposées."""
     return f"{_grouped(number)} {words if abs(number) < 2 else ' '.join(f'{word}s' for word in words.split())}"
+
+
+def day(text: str | None) -> str:
+    """A day, or the town's day of an instant, out of the API's ISO 8601: 22/11/2026; a dash for none."""
+    if not text:
+        return "—"
+    found = local_date(datetime.fromisoformat(text)) if "T" in text else date.fromisoformat(text)
+    return f"{found:%d/%m/%Y}"
 
 
 def _grouped(number: int) -> str:

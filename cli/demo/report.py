@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from cli.demo.outcome import Outcome, TownOutcome
 from cli.traces import draw
-from cli.wording import counted, euros, hours
+from cli.wording import counted, day, euros, hours
 
 STATES = {
     "draft": "brouillon", "qualified": "qualifié", "open": "ouvert", "covered": "couvert", "fulfilled": "satisfait",
@@ -41,7 +40,7 @@ def _print_town(console: Console, outcome: TownOutcome, *, detailed: bool) -> No
     campaign = outcome.town.campaign
     console.rule(f"[bold]{outcome.town.name} ({outcome.town.insee}) · {escape(campaign['title'])}")
     console.print(
-        f"du {_day(campaign['starts_on'])} au {_day(campaign['ends_on'])} ;"
+        f"du {day(campaign['starts_on'])} au {day(campaign['ends_on'])} ;"
         f" compensation {campaign['compensation_permille'] / 10:g} % de la baisse ;"
         f" une heure vaut {euros(campaign['hour_value_cents'])} ; pas de {campaign['step_minutes']} min ;"
         f" le crédit non dépensé {EXPIRY[campaign['expiry']]}."
@@ -98,10 +97,6 @@ def _print_needs(console: Console, outcome: TownOutcome) -> None:
     for need in unserved[:6]:
         why = need["why"][0] if need["why"] else "aucune offre ne convient"
         console.print(f"  [dim]sans offre : {escape(need['title'])} : {escape(why)}[/]")
-
-
-def _day(day: str) -> str:
-    return f"{date.fromisoformat(day):%d/%m/%Y}"
 
 
 def _counted(count: int, state: str) -> str:

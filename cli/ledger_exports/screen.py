@@ -1,7 +1,7 @@
 """A statement read on the terminal: the same lines and words as on paper, with the names that the reader may see."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.box import SIMPLE
@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.api import ApiError, Session
-from cli.wording import counted, hours
-from kernel.clock import LOCAL_ZONE, local_date
+from cli.wording import counted, day, hours
+from kernel.clock import LOCAL_ZONE
 from services.credits.domain import ledger_words as words
 from services.credits.domain.statement_words import Link, describe_links, number_text, person_text, subject_text
 
@@ -86,13 +86,8 @@ def _named(id: str, names: Names, *, known: str | None = None) -> str:
 
 def _describe_period(statement: Found) -> str:
     since, until = statement["since"], statement["until"]
-    begins = f"du {_day(since)}" if since else "du début de la campagne"
-    return f"{begins} {f'au {_day(until)}' if until else 'à ce jour'}"
-
-
-def _day(text: str) -> str:
-    found = local_date(datetime.fromisoformat(text)) if "T" in text else date.fromisoformat(text)
-    return f"{found:%d/%m/%Y}"
+    begins = f"du {day(since)}" if since else "du début de la campagne"
+    return f"{begins} {f'au {day(until)}' if until else 'à ce jour'}"
 
 
 # ---- Lines
@@ -172,7 +167,7 @@ def _fill(
 
 def _describe_dates(line: Found, *, basis: str) -> str:
     """The day that the statement goes by; the other one below, where it is another."""
-    recorded, effective = _day(line["recorded_at"]), _day(line["effective_at"])
+    recorded, effective = day(line["recorded_at"]), day(line["effective_at"])
     if recorded == effective:
         return recorded
     if basis == "recorded":

@@ -11,8 +11,8 @@ from cli.console import CliError, confirm, console
 from cli.ledger_exports.writing import find_campaign
 from cli.officer.adjustments import Adjustment
 from cli.officer.refusals import in_french
-from cli.officer.tables import KINDS, STATES, day, print_proposal, print_requests
-from cli.wording import hours
+from cli.officer.tables import KINDS, STATES, print_proposal, print_requests
+from cli.wording import day, hours
 
 NOT_FOUND = 404
 

@@ -13,13 +13,12 @@ from cli.ledger_exports.writing import find_campaign, write_file
 from cli.officer.adjustments import encode_adjustments, read_adjustments
 from cli.officer.refusals import in_french
 from cli.officer.tables import (
-    day,
     print_grants,
     print_proposal,
     print_publications,
     sum_granted,
 )
-from cli.wording import hours
+from cli.wording import day, hours
 
 
 async def propose_grants(session: Session, *, campaign: str) -> None:

@@ -1,7 +1,6 @@
 """Grants and requests as tables, for people."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
 from typing import Any
 
 from rich.markup import escape
@@ -9,7 +8,7 @@ from rich.table import Table
 
 from cli.console import console
 from cli.officer.adjustments import Adjustments
-from cli.wording import euros, hours
+from cli.wording import day, euros, hours
 
 KINDS = {
     "grants": "signature de dotations",
@@ -18,14 +17,6 @@ KINDS = {
     "carry_in": "report de crédit",
 }
 STATES = {"open": "attend", "approved": "approuvée", "declined": "refusée", "withdrawn": "retirée", "expired": "expirée"}
-
-
-def day(text: str | None) -> str:
-    """A day, or an instant's day here: 22/11/2026."""
-    if not text:
-        return "—"
-    found = datetime.fromisoformat(text).astimezone() if "T" in text else date.fromisoformat(text)
-    return f"{found:%d/%m/%Y}"
 
 
 def make_table(title: str, *headings: str, right: Sequence[str] = ()) -> Table:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.wording import counted, euros, hours
+from cli.wording import counted, day, euros, hours
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,10 @@ def test_euros_bear_cents_where_there_are_any(cents: int, text: str) -> None:
 )  # fmt: skip
 def test_words_agree_with_their_number(number: int, text: str) -> None:
     assert counted(number, "mission proposée") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("2026-11-22", "22/11/2026"), ("2026-11-22T23:30:00Z", "23/11/2026"), ("", "—"), (None, "—")]
+)
+def test_a_day_is_the_towns(text: str | None, said: str) -> None:
+    assert day(text) == said
