@@ -28,7 +28,7 @@ up: $(STAMP) ## the platform on this machine, empty, until Ctrl-C
 	@$(BIN)/metis up
 
 test: $(STAMP) ## every test, on a real PostgreSQL and a real RabbitMQ that it finds or fetches (JOBS=2: side by side)
-	$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile)
+	$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile --max-worker-restart 0)
 
 check: $(STAMP) ## format, lint, types, import rules, generated files
 	$(BIN)/ruff format --check

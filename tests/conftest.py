@@ -34,6 +34,7 @@ from kernel.migrate import create_bus, create_database, database_name, upgrade, 
 from kernel.work import open_work
 from tests.support.broker import Broker, make_broker
 from tests.support.clients import PUBLIC_KEYS
+from tests.support.hangs import HangWatch
 from tests.support.stack import running_stack
 from tests.support.town import Town, found_town
 
@@ -44,6 +45,10 @@ PREFIX = f"metis_test_{os.getpid()}"
 
 _territories = itertools.count(1)
 T = TypeVar("T")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(HangWatch(config), "hang-watch")
 
 
 @pytest.fixture(scope="session")
