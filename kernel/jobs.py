@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from kernel.cancellation import raise_if_cancelled
 from kernel.database import Database
 
 log = logging.getLogger("metis.jobs")
@@ -33,9 +34,11 @@ class Job:
 async def run_job(job: Job, database: Database) -> None:
     """Run one job for ever. An error is logged and the job tried again at its next turn."""
     while True:
+        raise_if_cancelled()
         try:
             async with Leadership(database.url, f"job:{job.name}", on_other=job.step_down) as leadership:
                 while leadership.holds:
+                    raise_if_cancelled()
                     await job.run(database)
                     await _pause(job)
         except asyncio.CancelledError:
@@ -89,7 +92,8 @@ class Leadership:
         try:
             if not await self._is_first(self._connection):
                 self._on_other()
-                while not await self._is_first(self._connection):  # noqa: ASYNC110 - the event is in another process
+                while not await self._is_first(self._connection):
+                    raise_if_cancelled()
                     await asyncio.sleep(self._poll_seconds)
         except BaseException:
             await self.__aexit__()

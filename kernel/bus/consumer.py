@@ -28,6 +28,7 @@ from kernel import clock
 from kernel.auth import Caller
 from kernel.bus.deadletters import MALFORMED
 from kernel.bus.transport import EVERYTHING, Delivery, Subscription, Transport, TransportLost, queue_name
+from kernel.cancellation import raise_if_cancelled
 from kernel.database import Database, DatabaseLost, is_lost, is_territory
 from kernel.events.envelope import Envelope, Event, MalformedEvent
 from kernel.jobs import until_woken
@@ -125,6 +126,7 @@ class Consumer:
             return
         pause = 0.1
         while True:
+            raise_if_cancelled()
             began = time.monotonic()
             try:
                 # Asked first: a message that is taken and given back counts against the broker's delivery limit, and a
@@ -149,6 +151,7 @@ class Consumer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._retry_for_ever(), name="retries")
             while True:
+                raise_if_cancelled()
                 deliveries = await subscription.next_batch(BATCH)
                 await self.handle_batch(deliveries)
                 await subscription.acknowledge(deliveries)
@@ -290,6 +293,7 @@ class Consumer:
 
     async def _retry_for_ever(self) -> None:
         while True:
+            raise_if_cancelled()
             if not await self.retry_due():
                 await until_woken(self._retry_wake, RETRY_POLL_SECONDS)
                 self._retry_wake.clear()

@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from kernel.bus.transport import EVERYTHING, Delivery, Outgoing, TransportLost, queue_name
+from kernel.cancellation import raise_if_cancelled
 from kernel.jobs import Leadership, until_woken
 
 LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -119,6 +120,7 @@ class PostgresSubscription:
     async def next_batch(self, limit: int) -> list[Delivery]:
         idle = False  # for a whole poll: nothing came, or nothing could
         while True:
+            raise_if_cancelled()
             if not self._leadership.holds:
                 raise TransportLost("another process may consume now")
             self._wake.clear()

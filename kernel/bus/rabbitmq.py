@@ -24,6 +24,7 @@ from aiormq.channel import Channel
 from pamqp import commands as spec
 
 from kernel.bus.transport import EXCHANGE, Delivery, Outgoing, TransportLost, dead_queue_name, queue_name
+from kernel.cancellation import raise_if_cancelled
 
 log = logging.getLogger("metis.bus.rabbitmq")
 
@@ -166,6 +167,7 @@ class RabbitTransport:
         """End the subscription when its queue is gone or has no consumer: the broker's notice can be missed. And count what
         the broker has put aside."""
         while True:
+            raise_if_cancelled()
             await asyncio.sleep(WATCH_SECONDS)
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS), connection.channel() as channel:
@@ -242,9 +244,8 @@ def _pack(messages: Sequence[Outgoing]) -> list[list[Outgoing]]:
 
 def _reraise_own_cancellation(error: BaseException) -> None:
     """A CancelledError is the library's word for "given up" unless somebody cancelled this very task."""
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-        raise error
+    if isinstance(error, asyncio.CancelledError):
+        raise_if_cancelled()
 
 
 async def _close_quietly(connection: AbstractConnection) -> None:

@@ -21,6 +21,7 @@ import asyncpg
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from kernel.bus.transport import EXCHANGE, Outgoing, Transport
+from kernel.cancellation import raise_if_cancelled
 from kernel.database import Database
 from kernel.jobs import Leadership, until_woken
 from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, span_context_of, tracer
@@ -138,6 +139,7 @@ class Relay:
     async def run(self) -> None:
         """Relay for ever; a lost database or broker is waited for."""
         while True:
+            raise_if_cancelled()
             try:
                 async with Leadership(self._database.url, "relay") as leadership:
                     await self._lead(leadership)
@@ -159,6 +161,7 @@ class Relay:
         async with asyncio.TaskGroup() as lanes:
             read_at = 0.0
             while leadership.holds:
+                raise_if_cancelled()
                 self._wake.clear()
                 # What is at hand does not wait for the reading.
                 if self._lanes < LANES and (ready := self._held.take_ready()):

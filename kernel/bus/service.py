@@ -9,6 +9,7 @@ from kernel.bus.postgres import PostgresTransport
 from kernel.bus.rabbitmq import RabbitTransport
 from kernel.bus.relay import Relay
 from kernel.bus.transport import Transport
+from kernel.cancellation import raise_if_cancelled
 from kernel.database import Database
 from kernel.settings import ServiceSettings
 from kernel.telemetry import BROKER_DEAD_LETTERS, DEAD_LETTERS, OUTBOX_AGE, OUTBOX_DEPTH, RETRIES
@@ -70,6 +71,7 @@ class Bus:
 
     async def _monitor(self) -> None:
         while True:
+            raise_if_cancelled()
             try:
                 state = await self._measure()
                 OUTBOX_DEPTH.labels(self._service).set(state["outbox"])

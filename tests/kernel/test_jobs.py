@@ -20,6 +20,23 @@ WHERE led.locktype = 'advisory' AND led.granted AND NOT next.granted
 
 
 class TestRunJob:
+    async def test_ends_when_a_library_swallowed_its_cancellation(self, make_database: Callable[..., Database]) -> None:
+        runs = 0
+        waiting, never = asyncio.Event(), asyncio.Event()
+
+        async def run(database: Database) -> None:
+            nonlocal runs
+            runs += 1
+            waiting.set()
+            with contextlib.suppress(asyncio.CancelledError):  # as `asyncio.wait_for` does, if the answer comes with it
+                await never.wait()
+
+        task = asyncio.create_task(run_job(Job(f"test-{new_id()}", 0.05, run), make_database("credits")))
+        await waiting.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=20)
+        assert (task.cancelled(), runs) == (True, 1)
+
     async def test_who_is_overtaken_steps_down(
         self, make_database: Callable[..., Database], owner_url: Callable[[str], str]
     ) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from kernel.auth import EVERY_TERRITORY, Caller
+from kernel.cancellation import raise_if_cancelled
 from kernel.database import Database
 from kernel.work import open_work
 from services.matching.store.rounds import find_waiting, note_progress
@@ -32,6 +33,7 @@ _ROOT = Path(__file__).parents[3]
 async def compute_waiting(database: Database, *, limit_seconds: float) -> None:
     """Compute all rounds that wait, the oldest first."""
     while True:
+        raise_if_cancelled()
         async with open_work(database, Caller.system(EVERY_TERRITORY)) as work:
             waiting = await find_waiting(work)
         if waiting is None:

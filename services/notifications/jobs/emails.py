@@ -18,6 +18,7 @@ from prometheus_client import Counter
 
 from kernel import clock
 from kernel.auth import Caller
+from kernel.cancellation import raise_if_cancelled
 from kernel.clock import Clock
 from kernel.database import Database
 from kernel.telemetry import context_from, log_territory, span
@@ -115,6 +116,7 @@ class EmailSender:
         try:
             async with SmtpConnection(self._settings) as smtp:
                 for email, errand in await self._load(database, taken):
+                    raise_if_cancelled()
                     untouched.pop(errand.id, None)
                     try:
                         await records.add(await self._send(smtp, email, errand))
