@@ -82,6 +82,7 @@ async def set_stage(town: Town) -> Stage:
         "ends_on": str(today + timedelta(days=60)),
         "operator_id": town.ids["operator"],
         "compensation_permille": 1000,
+        "conventions_required": False,
         "hour_value_cents": 6000,  # a euro of cut is a minute
     }
     campaign = str((await town.officer.put("/campaigns/refs/mesure", body))["id"])

@@ -201,7 +201,7 @@ async def play(town: Town, partner: Partner, *, admin_secret: str, hooks_url: st
     await missions.open_offers(town)
     await missions.open_needs(town)
     await missions.agree_missions(town)
-    await papers.conclude_convention(town)
+    await papers.conclude_conventions(town)
     await missions.serve_missions(town)
     await papers.issue_receipt(town)
     await closing.await_notices(town)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cli.demo import fates
 from cli.demo.town import Town
+from cli.wording import counted
 from kernel.clock import local_date, utc_now
 
 Row = dict[str, Any]
@@ -43,34 +44,42 @@ class Papers:
         return bool(self.convention["state"] == "concluded" and told == known)
 
 
-async def conclude_convention(town: Town) -> None:
-    """Before its first minute: the convention of the longest mission that a company lends somebody for, accepted by three."""
-    chosen = town.memory.part("papers")
-    missions = [] if town.insee in chosen else await town.as_operator.everything("/missions", state="reserved")
+async def conclude_conventions(town: Town) -> None:
+    """Before the first minute: of every mission where the campaign asks for it, else of the longest that a company lends
+    somebody for."""
     given = town.memory.part("fates").get(town.insee, {})
-    lent = [one for one in missions if one["company_id"] and given.get(one["need_id"]) == fates.SERVED]
-    if not lent:
-        return
-    mission = max(lent, key=lambda one: (one["minutes"], one["id"]))
-    await _write_parties(town, mission)
-    path = f"/conventions/{mission['id']}"
+    reserved = await town.as_operator.everything("/missions", state="reserved")
+    going = [one for one in reserved if given.get(one["need_id"]) != fates.CANCELLED]
+    chosen = town.memory.part("papers")
+    lent = [one for one in going if one["company_id"] and given.get(one["need_id"]) == fates.SERVED]
+    if lent and town.insee not in chosen:
+        chosen[town.insee] = max(lent, key=lambda one: (one["minutes"], one["id"]))["id"]
+        town.memory.save()
+    missions = going if town.campaign["conventions_required"] else [one for one in going if one["id"] == chosen.get(town.insee)]
+    if missions:
+        await _write_parties(town, missions)
+        await town.together(lambda mission: _conclude(town, mission), missions)
+        town.say(f"{counted(len(missions), 'convention conclue')} : les trois parties ont accepté")
+
+
+async def _conclude(town: Town, mission: Row) -> None:
+    path, company_id = f"/conventions/{mission['id']}", mission["company_id"]
     await town.as_officer.put(path, TERMS | {"starts_on": local_date(utc_now()).isoformat()})
     sides = {
         "association": town.as_manager(mission["association_id"]),
-        "contributor": town.as_manager(mission["company_id"]),
+        "contributor": town.as_manager(company_id) if company_id else town.as_member(mission["volunteer_id"]),
         "town": town.as_officer,
     }
     for side, session in sides.items():
         await session.post(f"{path}/versions/1/acceptances", {"side": side}, key=f"demo-convention-{side}-{mission['id']}")
-    chosen[town.insee] = mission["id"]
-    town.memory.save()
-    town.say(f"convention de la mission « {mission['title']} » acceptée par les trois parties")
 
 
-async def _write_parties(town: Town, mission: Row) -> None:
+async def _write_parties(town: Town, missions: list[Row]) -> None:
     """What the law wants papers to say of each."""
-    for kind, where in (("town", "town"), ("association", mission["association_id"]), ("company", mission["company_id"])):
-        party = {
+
+    async def write(party: tuple[str, str]) -> None:
+        where, kind = party
+        body = {
             "legal_form": LEGAL_FORMS[kind],
             "address": f"1 rue de l'Exemple, {town.name}",
             "representative_function": "maire" if kind == "town" else "présidente",
@@ -78,7 +87,11 @@ async def _write_parties(town: Town, mission: Row) -> None:
             "object": "Ce que disent ses statuts (exemple)",
             "category": "organisme d'intérêt général",
         }
-        await town.as_officer.put(f"/parties/{where}", party)
+        await town.as_officer.put(f"/parties/{where}", body)
+
+    kinds = {"town": "town"} | {one["association_id"]: "association" for one in missions}
+    kinds |= {one["company_id"]: "company" for one in missions if one["company_id"]}
+    await town.together(write, kinds.items())
 
 
 async def issue_receipt(town: Town) -> None:

@@ -185,17 +185,6 @@ class TestConventions:
         volunteer: Client = await sign_in(Role.VOLUNTEER, actor_id=pair.company_id, member_id=mission["volunteer_id"])
         assert (await volunteer.get(f"/conventions/{mission_id}")).json()["state"] == "concluded"
 
-    async def test_the_rule_is_part_of_the_campaign(self, officer: Client) -> None:
-        body = {
-            "title": "Crédit d'expertises", "starts_on": "2026-02-02", "ends_on": "2199-11-27", "operator_id": str(new_id()),
-            "compensation_permille": 600, "hour_value_cents": 4500,
-        }  # fmt: skip
-        assert (await officer.put("/campaigns/refs/sans", json=body)).json()["conventions_required"] is False
-        asked = await officer.put("/campaigns/refs/avec", json=body | {"conventions_required": True})
-        assert asked.json()["conventions_required"] is True
-        dropped = await officer.put("/campaigns/refs/avec", json=body)
-        assert (dropped.json()["outcome"], dropped.json()["conventions_required"]) == ("changed", False)
-
 
 class TestValuations:
     async def test_are_the_donors(self, scene: Scene, pair: Pair, company: Client, association: Client) -> None:

@@ -14,7 +14,7 @@ from kernel.ids import new_id
 from tests.builders.credits import Scene
 from tests.support.clients import client_for, make_caller
 
-CAMPAIGN = {
+RULES = {
     "title": "Crédit d'expertises 2026",
     "starts_on": "2026-02-02",
     "ends_on": "2199-11-27",
@@ -24,6 +24,7 @@ CAMPAIGN = {
     "step_minutes": 15,
     "expiry": "return",
 }
+CAMPAIGN = RULES | {"conventions_required": False}
 
 
 @pytest.fixture
@@ -71,6 +72,15 @@ class TestCampaigns:
     async def test_open_keeps_its_rules(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
         changed = await officer.put("/campaigns/refs/sceaux-2026", json=CAMPAIGN | {"step_minutes": 30})
         assert (changed.status_code, changed.json()["type"].rpartition("/")[2]) == (409, "campaign-not-draft")
+
+    async def test_asks_for_conventions_unless_told_otherwise_and_keeps_what_it_was_told(
+        self, officer: httpx2.AsyncClient
+    ) -> None:
+        asks = [
+            (await officer.put("/campaigns/refs/c", json=RULES | told)).json()["conventions_required"]
+            for told in ({}, {"conventions_required": False}, {}, {"step_minutes": 30}, {"conventions_required": True}, {})
+        ]
+        assert asks == [True, False, False, False, True, True]
 
     async def test_names_the_faulty_field(self, officer: httpx2.AsyncClient) -> None:
         answer = await officer.put("/campaigns/refs/x", json=CAMPAIGN | {"ends_on": "2026-01-01"})

@@ -83,6 +83,7 @@ async def open_campaign(town: Town, *, pledged_minutes: int = 6000, cut_cents: i
         "ends_on": str(today + timedelta(days=60)),
         "operator_id": town.ids["operator"],
         "compensation_permille": 1000,
+        "conventions_required": False,
         "hour_value_cents": 3000,
     }
     campaign = str((await town.officer.put("/campaigns/refs/essai", body))["id"])

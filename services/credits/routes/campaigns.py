@@ -34,7 +34,11 @@ async def put_campaign(
     work: InWork, ref: Annotated[Ref, Path(description="Your own key for it.")], body: CampaignBody, response: Response
 ) -> CampaignWritten:
     """Write a draft campaign with its rules, or change it; repeating it changes nothing."""
-    found, outcome = await use_cases.write_campaign(work, ref=ref, facts=body.facts())
+    conventions_required = body.conventions_required
+    if conventions_required is None:
+        conventions_required = await store.find_conventions_required(work, ref)
+    facts = body.facts(conventions_required=conventions_required)
+    found, outcome = await use_cases.write_campaign(work, ref=ref, facts=facts)
     response.status_code = 201 if outcome == Outcome.CREATED else 200
     response.headers["ETag"] = f'"{found.version}"'
     return CampaignWritten.model_validate({**CampaignOut.of(found).model_dump(), "outcome": outcome})

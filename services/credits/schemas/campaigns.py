@@ -29,12 +29,14 @@ class CampaignBody(Body):
         None, description="What one person may move by hand on one local day; null: no limit."
     )
 
-    conventions_required: bool = Field(False, description="No minute is settled without a concluded convention.")
+    conventions_required: bool | None = Field(
+        None,
+        description="No mission starts, and no minute is settled, without a concluded convention. Left out: a new campaign asks"
+        " for them, one that is written already stays as it is.",
+    )
 
-    def facts(self) -> CampaignFacts:
-        rules = Rules(
-            self.step_minutes, self.compensation_permille, self.hour_value_cents, self.expiry, self.conventions_required
-        )
+    def facts(self, *, conventions_required: bool) -> CampaignFacts:
+        rules = Rules(self.step_minutes, self.compensation_permille, self.hour_value_cents, self.expiry, conventions_required)
         safeguards = Safeguards(self.four_eyes_above_minutes, self.daily_limit_minutes)
         return CampaignFacts(self.title, self.starts_on, self.ends_on, self.operator_id, rules, safeguards)
 

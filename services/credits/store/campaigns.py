@@ -98,6 +98,12 @@ async def lock_campaign_by_ref(work: Work, ref: str) -> Campaign:
     return campaign_of(row)
 
 
+async def find_conventions_required(work: Work, ref: str) -> bool:
+    """Whether the campaign of this ref asks for conventions; one that is not written yet does."""
+    found = await work.connection.scalar(select(campaign.c.conventions_required).where(campaign.c.ref == ref))
+    return found is not False
+
+
 async def save_facts(work: Work, found: Campaign, facts: CampaignFacts) -> Campaign:
     return await _save(work, found, **_columns_of(facts))
 
