@@ -14,11 +14,6 @@ from kernel.clock import local_date, utc_now
 Row = dict[str, Any]
 EXAMPLE_SIREN, EXAMPLE_SIRET = "0" * 9, "0" * 14
 HOURLY_COST_CENTS = 4_200
-TERMS = {
-    "tasks": "La mission telle qu'elle est décrite dans le besoin, menée avec un responsable de l'association.",
-    "calendar": "Aux jours convenus entre le bénévole et l'association",
-    "place": "Au siège de l'association, ou à distance",
-}
 LEGAL_FORMS = {"town": "commune", "association": "association loi de 1901", "company": "SAS"}
 
 
@@ -64,7 +59,7 @@ async def conclude_conventions(town: Town) -> None:
 
 async def _conclude(town: Town, mission: Row) -> None:
     path, company_id = f"/conventions/{mission['id']}", mission["company_id"]
-    await town.as_officer.put(path, TERMS | {"starts_on": local_date(utc_now()).isoformat()})
+    await town.as_officer.put(path, {})
     sides = {
         "association": town.as_manager(mission["association_id"]),
         "contributor": town.as_manager(company_id) if company_id else town.as_member(mission["volunteer_id"]),

@@ -64,6 +64,10 @@ class MissionProposed(Event):
     title: str
     minutes: int
     reasons: list[str]  # French sentences
+    description: str = ""  # of the need
+    place: str = ""  # French: “Sceaux”, “à distance”, or either
+    calendar: str = ""  # French: the parts of the week in which both can, “mardi soir, samedi”
+    starts_on: date | None = None  # the first day that both have
 
 
 class MissionAccepted(Event):

@@ -5,6 +5,7 @@ from kernel.events.matching import MissionAgreed, MissionCancelled, MissionPropo
 from kernel.events.registry import ActorRecorded, MemberRecorded, TerritoryRecorded
 from kernel.work import Work
 from services.credits.domain.campaigns import Actor
+from services.credits.domain.conventions import ToldMission
 from services.credits.store import registry
 from services.credits.use_cases.missions import release_credit, reserve_credit, settle_mission
 
@@ -29,7 +30,8 @@ async def on_member_recorded(work: Work, event: MemberRecorded) -> None:
 
 @handlers.on(MissionProposed)
 async def on_mission_proposed(work: Work, event: MissionProposed) -> None:
-    await registry.save_mission(work, event.mission_id, title=event.title, volunteer_id=event.volunteer_id)
+    told = ToldMission(event.title, event.description, event.place, event.calendar, event.starts_on)
+    await registry.save_mission(work, event.mission_id, told, volunteer_id=event.volunteer_id)
 
 
 @handlers.on(MissionAgreed)

@@ -30,6 +30,10 @@ mission = Table(
     territory_column(), id_column(),
     Column("title", Text, nullable=False),
     Column("volunteer_id", Uuid, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("calendar", Text, nullable=False),
+    Column("starts_on", Date),
 )  # fmt: skip
 
 campaign = Table(

@@ -1,14 +1,15 @@
 """Builders for conventions, valuations and receipts: parties, people who bind them, and missions that were served."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 from kernel.auth import Caller, Role
 from kernel.events.matching import MissionAgreed, MissionProposed
 from kernel.events.registry import TerritoryRecorded
 from kernel.ids import new_id
-from services.credits.domain.conventions import Side, Terms
+from services.credits.domain.conventions import AskedTerms, Side, Terms
 from services.credits.domain.parties import TOWN_ID, Party
 from services.credits.domain.patronage import PatronageLaw
 from services.credits.domain.valuations import CostLine, Valuation, make_valuation
@@ -41,6 +42,10 @@ def make_party(
 
 def make_terms(*, tasks: str = "Refaire le site, former deux bénévoles", planned_value_cents: int | None = None) -> Terms:
     return Terms(tasks, "les mardis de 14 h à 17 h", "au siège", date(2026, 4, 7), 1, planned_value_cents)
+
+
+def ask_terms(*, tasks: str = "Refaire le site, former deux bénévoles", planned_value_cents: int | None = None) -> AskedTerms:
+    return AskedTerms(**asdict(make_terms(tasks=tasks, planned_value_cents=planned_value_cents)))
 
 
 def make_line(*, minutes: int = 90, hourly_cost_cents: int = 4_000, employees: int = 1, months: int = 1) -> CostLine:
@@ -90,8 +95,10 @@ async def make_pair(scene: Scene, *, credit: int = 6000) -> Pair:
     return Pair(association_id, company_id)
 
 
-async def agree_mission(scene: Scene, pair: Pair, *, minutes: int = 120, title: str = "Refonte du site") -> MissionAgreed:
-    """An agreed mission that matching has told about."""
+async def agree_mission(
+    scene: Scene, pair: Pair, *, minutes: int = 120, title: str = "Refonte du site", **told: Any
+) -> MissionAgreed:
+    """An agreed mission that matching has told about. `told`: more of it."""
     agreed = scene.agreed(pair.association_id, pair.company_id, minutes)
     await scene.handle(
         MissionProposed(
@@ -106,6 +113,7 @@ async def agree_mission(scene: Scene, pair: Pair, *, minutes: int = 120, title: 
             title=title,
             minutes=minutes,
             reasons=[],
+            **told,
         )
     )
     await scene.handle(agreed)
@@ -131,7 +139,7 @@ async def conclude(scene: Scene, pair: Pair, mission_id: UUID, *, sides: tuple[S
         Side.ASSOCIATION: of_association(scene, pair), Side.CONTRIBUTOR: of_company(scene, pair), Side.TOWN: scene.officer,
     }  # fmt: skip
     async with scene.work() as work:
-        drafted, _ = await draft_convention(work, mission_id, make_terms())
+        drafted, _ = await draft_convention(work, mission_id, ask_terms())
     for side in sides:
         async with scene.work(callers[side]) as work:
             await accept_convention(work, mission_id, version=drafted.version, side=side)

@@ -33,7 +33,7 @@ from services.credits.domain.approvals import (
 )
 from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.closings import Step
-from services.credits.domain.conventions import Side
+from services.credits.domain.conventions import Side, ToldMission
 from services.credits.domain.errors import BadInput
 from services.credits.domain.grants import PanelSeat
 from services.credits.domain.parties import TOWN_ID
@@ -44,7 +44,7 @@ from services.credits.use_cases.conventions import accept_convention, draft_conv
 from services.credits.use_cases.grants import propose_grants
 from tests.builders import closings
 from tests.builders.credits import IN_SPRING, Scene
-from tests.builders.documents import binding, make_party, make_terms, write_papers
+from tests.builders.documents import ask_terms, binding, make_party, write_papers
 from tests.builders.lots import carry_in, list_transfers
 from tests.support.books import check_books
 
@@ -157,8 +157,8 @@ class SeveralPersons(LedgerBase):
 
         async def draft() -> int:
             async with self.scene.work() as work:
-                await save_mission(work, mission_id, title="Refonte", volunteer_id=new_id())
-                return (await draft_convention(work, mission_id, make_terms(tasks=tasks)))[0].version
+                await save_mission(work, mission_id, ToldMission("Refonte"), volunteer_id=new_id())
+                return (await draft_convention(work, mission_id, ask_terms(tasks=tasks)))[0].version
 
         version = self.attempt("draft", draft())
         callers = {

@@ -106,6 +106,7 @@ def _sample(name: str, annotation: Any) -> Any:
         str | None: f"Un {name}",
         bool: False,
         date: date(2026, 12, 31),
+        date | None: date(2026, 12, 31),
         datetime: datetime(2026, 12, 31, 12, 30, tzinfo=UTC),
         list[str]: ["Compétence commune : comptabilité."],
     }

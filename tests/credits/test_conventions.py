@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
 from kernel.auth import Caller, Role
+from kernel.clock import local_date
 from kernel.database import Database
 from kernel.errors import Forbidden
 from kernel.events.credits import ConventionConcluded, ConventionDrafted, MissionSettled, SettlementRefused
@@ -17,6 +18,7 @@ from kernel.events.registry import MemberRecorded
 from kernel.ids import new_id
 from services.credits.domain.campaigns import Outcome
 from services.credits.domain.conventions import (
+    AskedTerms,
     ConventionState,
     Side,
     Signatory,
@@ -39,6 +41,7 @@ from tests.builders.documents import (
     SIREN,
     Pair,
     agree_mission,
+    ask_terms,
     binding,
     conclude,
     make_pair,
@@ -125,18 +128,49 @@ class TestDraftConvention:
     async def test_tells_what_awaits_acceptance(self, scene: Scene, pair: Pair) -> None:
         agreed = await agree_mission(scene, pair)
         async with scene.work(of_association(scene, pair)) as work:
-            version, outcome = await draft_convention(work, agreed.mission_id, make_terms())
+            version, outcome = await draft_convention(work, agreed.mission_id, ask_terms())
         assert (version.version, outcome, version.acceptances) == (1, Outcome.CREATED, ())
         assert version.content["mission"]["minutes"] == 120
         assert version.content["contributor"]["name"] == "Pixelune"
         assert version.content["town"]["name"] == "Sceaux"
         assert [(told.mission_id, told.version) for told in await scene.published(ConventionDrafted)] == [(agreed.mission_id, 1)]
 
+    async def test_says_what_the_need_says_where_nobody_says_anything(self, scene: Scene, pair: Pair) -> None:
+        first_day = local_date(scene.now) + timedelta(days=3)
+        told: dict[str, Any] = {
+            "description": "Trier les archives",
+            "place": "Sceaux",
+            "calendar": "mardi soir",
+            "starts_on": first_day,
+        }
+        agreed = await agree_mission(scene, pair, **told)
+        async with scene.work() as work:
+            version, _ = await draft_convention(work, agreed.mission_id, AskedTerms(place="à la mairie"))
+        names = ("tasks", "place", "calendar", "starts_on")
+        content = version.content["mission"]
+        assert [content[name] for name in names] == ["Trier les archives", "à la mairie", "mardi soir", first_day.isoformat()]
+
+    async def test_a_first_day_that_is_over_is_the_day_it_was_written(self, scene: Scene, pair: Pair) -> None:
+        written_on = local_date(scene.now)
+        told: dict[str, Any] = {"description": "d", "place": "p", "calendar": "c", "starts_on": written_on - timedelta(days=3)}
+        agreed = await agree_mission(scene, pair, **told)
+        for outcome in (Outcome.CREATED, Outcome.UNCHANGED):
+            async with scene.work() as work:
+                version, became = await draft_convention(work, agreed.mission_id, AskedTerms())
+            assert (version.content["mission"]["starts_on"], became) == (written_on.isoformat(), outcome)
+            scene.now += timedelta(days=1)
+
+    async def test_names_what_neither_need_nor_parties_say(self, scene: Scene, pair: Pair) -> None:
+        agreed = await agree_mission(scene, pair, description="d", place="p")
+        async with scene.work() as work:
+            with pytest.raises(BadInput, match="/calendar: say it"):
+                await draft_convention(work, agreed.mission_id, AskedTerms())
+
     async def test_the_same_changes_nothing(self, scene: Scene, pair: Pair) -> None:
         agreed = await agree_mission(scene, pair)
         for _ in range(2):
             async with scene.work() as work:
-                version, outcome = await draft_convention(work, agreed.mission_id, make_terms())
+                version, outcome = await draft_convention(work, agreed.mission_id, ask_terms())
         assert (version.version, outcome) == (1, Outcome.UNCHANGED)
         assert len(await scene.published(ConventionDrafted)) == 1
 
@@ -145,7 +179,7 @@ class TestDraftConvention:
         await conclude(scene, pair, agreed.mission_id)
         await write_papers(scene, make_party(pair.association_id, address="5 rue Neuve, 92330 Sceaux"))
         async with scene.work() as work:
-            version, outcome = await draft_convention(work, agreed.mission_id, make_terms())
+            version, outcome = await draft_convention(work, agreed.mission_id, ask_terms())
         assert (version.version, outcome) == (2, Outcome.CHANGED)
         first, second = await versions_of(scene, agreed.mission_id)
         assert first.content["association"]["address"] == "3 rue des Écoles, 92330 Sceaux"
@@ -159,7 +193,7 @@ class TestDraftConvention:
 
         async def draft(tasks: str) -> None:
             async with scene.work() as work:
-                await draft_convention(work, agreed.mission_id, make_terms(tasks=tasks))
+                await draft_convention(work, agreed.mission_id, ask_terms(tasks=tasks))
 
         await asyncio.gather(*(draft(f"Tâche {number % 3}") for number in range(6)))
         numbers = [version.version for version in await versions_of(scene, agreed.mission_id)]
@@ -171,29 +205,29 @@ class TestDraftConvention:
         agreed = await agree_mission(scene, Pair(pair.association_id, stranger))
         async with scene.work() as work:
             with pytest.raises(PartyIncomplete, match="Inconnue: legal_form, address, representative_function") as refused:
-                await draft_convention(work, agreed.mission_id, make_terms())
+                await draft_convention(work, agreed.mission_id, ask_terms())
         assert refused.value.members["actor_id"] == str(stranger)
 
     async def test_waits_for_what_the_mission_is_about(self, scene: Scene, pair: Pair) -> None:
         agreed = await scene.agree(pair.association_id, pair.company_id, 60)
         async with scene.work() as work:
             with pytest.raises(MissionUnknown):
-                await draft_convention(work, agreed.mission_id, make_terms())
+                await draft_convention(work, agreed.mission_id, ask_terms())
 
     async def test_comes_before_the_mission_or_not_at_all(self, scene: Scene, pair: Pair) -> None:
         agreed = await agree_mission(scene, pair)
         await scene.handle(scene.validated(agreed, 60))
         async with scene.work() as work:
             with pytest.raises(ConventionTooLate):
-                await draft_convention(work, agreed.mission_id, make_terms())
+                await draft_convention(work, agreed.mission_id, ask_terms())
             with pytest.raises(NotFound):
-                await draft_convention(work, new_id(), make_terms())
+                await draft_convention(work, new_id(), ask_terms())
 
     async def test_is_written_by_one_of_its_sides(self, scene: Scene, pair: Pair) -> None:
         agreed = await agree_mission(scene, pair)
         async with scene.work(binding(scene, new_id(), Role.ASSOCIATION)) as work:
             with pytest.raises(Forbidden):
-                await draft_convention(work, agreed.mission_id, make_terms())
+                await draft_convention(work, agreed.mission_id, ask_terms())
 
 
 class TestAcceptConvention:
@@ -243,7 +277,7 @@ class TestAcceptConvention:
         agreed = await agree_mission(scene, pair)
         await conclude(scene, pair, agreed.mission_id, sides=(Side.TOWN,))
         async with scene.work() as work:
-            await draft_convention(work, agreed.mission_id, make_terms(tasks="Autre chose"))
+            await draft_convention(work, agreed.mission_id, ask_terms(tasks="Autre chose"))
         async with scene.work(of_association(scene, pair)) as work:
             with pytest.raises(ConventionOutdated):
                 await accept_convention(work, agreed.mission_id, version=1, side=Side.ASSOCIATION)
@@ -261,7 +295,7 @@ class TestAcceptConvention:
         await scene.pledge(600, contributor_id=citizen)
         agreed = await agree_mission(scene, Pair(pair.association_id, citizen))
         async with scene.work() as work:
-            drafted, _ = await draft_convention(work, agreed.mission_id, make_terms())
+            drafted, _ = await draft_convention(work, agreed.mission_id, ask_terms())
         assert drafted.content["contributor"] == {"id": str(citizen), "name": None, "citizen": True}
         volunteer = Caller(scene.territory, "volunteer", None, citizen, frozenset({Role.VOLUNTEER}))
         async with scene.work(volunteer) as work:
@@ -302,7 +336,7 @@ class TestSettlement:
         agreed = await agree_mission(scene, pair)
         await conclude(scene, pair, agreed.mission_id)
         async with scene.work() as work:
-            await draft_convention(work, agreed.mission_id, make_terms(tasks="Autre chose"))
+            await draft_convention(work, agreed.mission_id, ask_terms(tasks="Autre chose"))
         await scene.handle(scene.validated(agreed, 60))
         assert len(await scene.published(MissionSettled)) == 1
 

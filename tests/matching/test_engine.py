@@ -17,7 +17,7 @@ from services.matching.domain.shared import Commune, Skill
 from services.matching.engine.assignment import Plan, propose, rank
 from services.matching.engine.fit import Fit, ObstacleKind, assess
 from services.matching.engine.places import measure_distance_km
-from services.matching.engine.reasons import explain_parts, list_reasons
+from services.matching.engine.reasons import describe_venue, explain_parts, list_reasons
 from services.matching.engine.rules import LABELS, explain_rules
 from services.matching.engine.sentences import count, write_distance, write_hours, write_period
 from services.matching.engine.skills import normalise_label
@@ -102,6 +102,20 @@ class TestAssess:
             "6 h demandées, 10 h offertes",
             "aucune autre mission confiée à la personne bénévole",
         ]
+
+    @pytest.mark.parametrize(
+        ("need", "offer", "venue"),
+        [
+            ({}, {}, "Sceaux"),
+            ({"remote": True}, {}, "Sceaux"),
+            ({"remote": True}, {"remote": True}, "Sceaux, ou à distance"),
+            ({"remote": True}, {"remote": True, "commune": None}, "à distance"),
+            ({"remote": True, "commune": None}, {"remote": True}, "à distance"),
+            ({}, {"commune": BOURG_LA_REINE}, "Sceaux"),
+        ],
+    )
+    def test_says_where_it_would_be_done(self, need: dict[str, Any], offer: dict[str, Any], venue: str) -> None:
+        assert describe_venue(look(make_need(**need), make_candidate(**offer)), COMMUNES) == venue
 
     def test_each_part_of_the_score_is_named_with_what_gave_it(self) -> None:
         fit = look(make_need(), make_candidate())

@@ -84,6 +84,9 @@ class TestProposeMission:
         told = (await published(MissionProposed))[0]
         assert told["reasons"] == mission["reasons"]
         assert told["company_id"] is None
+        # What a convention is written from.
+        asked = (told["description"], told["place"], told["calendar"], told["starts_on"])
+        assert asked == (need["description"], "Sceaux", "toute la semaine", mission["starts_on"])
 
     async def test_says_why_nothing_fits(self, town: Town) -> None:
         need = await town.add_open_need()

@@ -38,7 +38,7 @@ class ConventionState(StrEnum):
 
 @dataclass(frozen=True)
 class Terms:
-    """What the parties say beyond what the ledger knows. `planned_value_cents` is the donor's own figure, or absent."""
+    """What the ledger does not know of a mission. `planned_value_cents` is the donor's own figure, or absent."""
 
     tasks: str
     calendar: str
@@ -46,6 +46,29 @@ class Terms:
     starts_on: date
     employees: int
     planned_value_cents: int | None
+
+
+@dataclass(frozen=True)
+class AskedTerms:
+    """What the parties say; None: as the mission's need says."""
+
+    tasks: str | None = None
+    calendar: str | None = None
+    place: str | None = None
+    starts_on: date | None = None
+    employees: int = 1
+    planned_value_cents: int | None = None
+
+
+@dataclass(frozen=True)
+class ToldMission:
+    """What matching told of a mission. Missions of before it told all are empty but for their title."""
+
+    title: str
+    description: str = ""
+    place: str = ""
+    calendar: str = ""
+    starts_on: date | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,30 @@ class Version:
     @property
     def is_concluded(self) -> bool:
         return {acceptance.side for acceptance in self.acceptances} == set(Side)
+
+
+def complete_terms(asked: AskedTerms, told: ToldMission, *, newest: Version | None, today: date) -> Terms:
+    """The terms, as the mission's need says where the parties say nothing. Raises BadInput where neither does.
+
+    A first day that is over by the time the convention is written is today; a further version keeps the first one's.
+    """
+
+    def complete(name: str, said: str | None, known: str) -> str:
+        if text := said or known.strip():
+            return text
+        raise BadInput.at(f"/{name}", "say it: what this mission's need says of it was not told here")
+
+    starts_on = asked.starts_on
+    if starts_on is None and newest is not None:
+        starts_on = date.fromisoformat(newest.content["mission"]["starts_on"])
+    return Terms(
+        tasks=complete("tasks", asked.tasks, told.description),
+        calendar=complete("calendar", asked.calendar, told.calendar),
+        place=complete("place", asked.place, told.place),
+        starts_on=starts_on or max(today, told.starts_on or today),
+        employees=asked.employees,
+        planned_value_cents=asked.planned_value_cents,
+    )
 
 
 def build_content(

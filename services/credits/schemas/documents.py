@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from sqlalchemy import Row
 
 from services.credits.domain.campaigns import Outcome
-from services.credits.domain.conventions import ConventionState, Side, Terms, Version, state_of
+from services.credits.domain.conventions import AskedTerms, ConventionState, Side, Version, state_of
 from services.credits.domain.parties import Party
 from services.credits.domain.receipts import ReceiptState, receipt_label
 from services.credits.domain.valuations import CostLine
@@ -58,15 +58,17 @@ class PartyWritten(PartyOut):
 
 
 class ConventionBody(Body):
-    tasks: Text = Field(description="What is to be done, and what will have been reached.")
-    calendar: Line = Field(description="When: days and hours, or by stages.")
-    place: Line
-    starts_on: Day
+    """Left out: as the mission's need says."""
+
+    tasks: Text | None = Field(None, description="What is to be done, and what will have been reached; else the need's text.")
+    calendar: Line | None = Field(None, description="When: days and hours, or by stages; else the parts of the week agreed on.")
+    place: Line | None = Field(None, description="Else the need's commune, or at a distance.")
+    starts_on: Day | None = Field(None, description="Else the mission's first day, today if that is over.")
     employees: Count = Field(1, description="Employees on loan; of no meaning for a citizen.")
     planned_value_cents: Cents | None = Field(None, description="The donor's own forecast at cost. Absent, none is guessed.")
 
-    def terms(self) -> Terms:
-        return Terms(self.tasks, self.calendar, self.place, self.starts_on, self.employees, self.planned_value_cents)
+    def terms(self) -> AskedTerms:
+        return AskedTerms(self.tasks, self.calendar, self.place, self.starts_on, self.employees, self.planned_value_cents)
 
 
 class AcceptanceBody(Body):

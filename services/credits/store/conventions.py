@@ -1,5 +1,6 @@
 """Conventions: their versions and who accepted which, and the missions that have none yet."""
 
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from sqlalchemy import Row, Select, case, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from kernel.work import Work
-from services.credits.domain.conventions import CONVENTION_TEMPLATE, Acceptance, ConventionState, Side, Version
+from services.credits.domain.conventions import CONVENTION_TEMPLATE, Acceptance, ConventionState, Side, ToldMission, Version
 from services.credits.tables import actor, convention, convention_acceptance, hold, mission
 
 
@@ -68,8 +69,10 @@ def _version_of(row: Row[Any], acceptances: list[Acceptance]) -> Version:
     )
 
 
-async def find_mission_title(work: Work, mission_id: UUID) -> str | None:
-    return (await work.connection.execute(select(mission.c.title).where(mission.c.id == mission_id))).scalar()
+async def find_told_mission(work: Work, mission_id: UUID) -> ToldMission | None:
+    columns = [mission.c[one.name] for one in fields(ToldMission)]
+    row = (await work.connection.execute(select(*columns).where(mission.c.id == mission_id))).first()
+    return ToldMission(*row) if row else None
 
 
 def select_conventions(campaign_id: UUID) -> Select[Any]:

@@ -1,6 +1,7 @@
-"""Copies of what the registry and matching told: territories, actors, members, missions' titles."""
+"""Copies of what the registry and matching told: territories, actors, members, and of missions what their conventions say."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from uuid import UUID
 
 from sqlalchemy import ARRAY, any_, bindparam, select
@@ -10,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from kernel.statements import Prepared, write_row
 from kernel.work import Work
 from services.credits.domain.campaigns import Actor
+from services.credits.domain.conventions import ToldMission
 from services.credits.tables import actor, member, mission, territory
 
 
@@ -58,8 +60,8 @@ async def save_member(work: Work, member_id: UUID) -> None:
     await work.run(_SAVE_MEMBER, territory=work.territory, id=member_id)
 
 
-async def save_mission(work: Work, mission_id: UUID, *, title: str, volunteer_id: UUID) -> None:
-    statement = insert(mission).values(territory=work.territory, id=mission_id, title=title, volunteer_id=volunteer_id)
+async def save_mission(work: Work, mission_id: UUID, told: ToldMission, *, volunteer_id: UUID) -> None:
+    statement = insert(mission).values(territory=work.territory, id=mission_id, volunteer_id=volunteer_id, **asdict(told))
     await work.connection.execute(statement.on_conflict_do_nothing())
 
 

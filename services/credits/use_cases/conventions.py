@@ -7,15 +7,17 @@ from collections.abc import Collection, Mapping
 from uuid import UUID
 
 from kernel.auth import Role
+from kernel.clock import local_date
 from kernel.events.credits import ConventionConcluded, ConventionDrafted
 from kernel.work import Work
 from services.credits.domain.campaigns import Campaign, Outcome
 from services.credits.domain.conventions import (
+    AskedTerms,
     Side,
     Signatory,
-    Terms,
     Version,
     build_content,
+    complete_terms,
     digest_of,
     refuse_without_convention,
     require_lawful_dates,
@@ -38,7 +40,7 @@ async def lock_mission(work: Work, mission_id: UUID) -> Hold:
     return hold
 
 
-async def draft_convention(work: Work, mission_id: UUID, terms: Terms) -> tuple[Version, Outcome]:
+async def draft_convention(work: Work, mission_id: UUID, asked: AskedTerms) -> tuple[Version, Outcome]:
     """Write the convention from what is known of mission and parties; a new version only when it says something else."""
     hold = await lock_mission(work, mission_id)
     assert hold.contributor_id is not None
@@ -46,12 +48,15 @@ async def draft_convention(work: Work, mission_id: UUID, terms: Terms) -> tuple[
     if not (caller.is_town or speaks_for(caller, hold.association_id) or speaks_for(caller, hold.contributor_id)):
         raise Forbidden("A convention is written by one of its three sides.")
     require_timely(hold)
-    require_lawful_dates(terms, hold)
-    title = await store.find_mission_title(work, mission_id)
-    if title is None:
+    told = await store.find_told_mission(work, mission_id)
+    if told is None:
         raise MissionUnknown(f"What mission {mission_id} is about has not been told here yet; try again in a moment.")
+    versions = await store.list_versions(work, mission_id)
+    newest = versions[-1] if versions else None
+    terms = complete_terms(asked, told, newest=newest, today=local_date(work.now))
+    require_lawful_dates(terms, hold)
     content = build_content(
-        mission_title=title,
+        mission_title=told.title,
         hold=hold,
         campaign=await campaigns.get_campaign(work, hold.campaign_id),
         terms=terms,
@@ -59,9 +64,8 @@ async def draft_convention(work: Work, mission_id: UUID, terms: Terms) -> tuple[
         insee=work.territory,
     )
     digest = digest_of(content)
-    versions = await store.list_versions(work, mission_id)
-    if versions and versions[-1].digest == digest:
-        return versions[-1], Outcome.UNCHANGED
+    if newest is not None and newest.digest == digest:
+        return newest, Outcome.UNCHANGED
     number = len(versions) + 1
     await store.add_version(work, mission_id, version=number, content=content, digest=digest)
     work.publish(

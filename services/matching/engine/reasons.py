@@ -1,9 +1,10 @@
 """Why an offer fits a need, point by point, and why not: French sentences."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from services.matching.domain.missions import ScorePart
-from services.matching.domain.shared import Setting
+from services.matching.domain.shared import Commune, Setting
 from services.matching.domain.week import week_mask
 from services.matching.engine.fit import Fit
 from services.matching.engine.gates import ObstacleKind
@@ -93,6 +94,15 @@ def describe_obstacle(fit: Fit, kind: ObstacleKind) -> str:  # noqa: PLR0911 - a
             return f"le besoin demande une compétence à titre {wanted}, l'offre est à titre {_SETTINGS[given.setting]}"
         case _:
             return _PLAIN[kind]
+
+
+def describe_venue(fit: Fit, communes: Mapping[str, Commune]) -> str:
+    """Where it is done: “Sceaux”, “à distance”, or either."""
+    need = fit.need.facts
+    if fit.place.kind is PlaceKind.REMOTE or need.commune is None:
+        return "à distance"
+    name = known.name if (known := communes.get(need.commune)) else need.commune
+    return f"{name}, ou à distance" if need.remote and fit.candidate.offer.facts.remote else name
 
 
 def _say_skills(fit: Fit) -> str:

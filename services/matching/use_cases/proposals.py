@@ -20,7 +20,8 @@ from services.matching.engine.assignment import Unserved, explain, propose
 from services.matching.engine.explaining.freezing import Origin, freeze
 from services.matching.engine.fit import Fit, assess
 from services.matching.engine.gates import ObstacleKind
-from services.matching.engine.reasons import describe_obstacle, explain_parts, list_reasons
+from services.matching.engine.reasons import describe_obstacle, describe_venue, explain_parts, list_reasons
+from services.matching.engine.sentences import write_week
 from services.matching.engine.surroundings import Surroundings
 from services.matching.store.known import find_campaign, lock_name
 from services.matching.store.missions import has_live_or_served_mission, insert_mission
@@ -56,7 +57,8 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
         raise NeedIsBusy("A mission is already proposed for this need; decline or cancel it first.")
     surroundings = await look_around(work, [need])
     if offer_id is None:
-        return await _save_proposal(work, await _choose_best(work, need, surroundings), origin=Origin.BEST)
+        best = await _choose_best(work, need, surroundings)
+        return await _save_proposal(work, best, surroundings, origin=Origin.BEST)
     fit = await _hold_fit(work, need, offer_id, surroundings)
     if fit is None:
         raise DoesNotFit("This offer is not open, or its volunteer is not an active member.", obstacles=[])
@@ -64,7 +66,7 @@ async def propose_mission(work: Work, need_id: UUID, *, offer_id: UUID | None) -
     if not fit.fits:
         sentences = [describe_obstacle(fit, kind) for kind in fit.obstacles]
         raise DoesNotFit(f"This offer does not fit: {' ; '.join(sentences)}.", obstacles=sentences)
-    return await _save_proposal(work, fit, origin=Origin.NAMED)
+    return await _save_proposal(work, fit, surroundings, origin=Origin.NAMED)
 
 
 async def _choose_best(work: Work, need: Need, surroundings: Surroundings) -> Fit:
@@ -99,7 +101,7 @@ async def propose_missions(work: Work, *, campaign_id: UUID | None) -> Proposed:
     surroundings = await look_around(work, needs)
     # In a thread: a large town takes seconds, and other requests go on meanwhile.
     plan = await asyncio.to_thread(propose, needs, candidates, surroundings)
-    missions = [await _save_proposal(work, fit, origin=Origin.TOGETHER) for fit in plan.proposals]
+    missions = [await _save_proposal(work, fit, surroundings, origin=Origin.TOGETHER) for fit in plan.proposals]
     return Proposed(tuple(missions), plan.unserved, len(needs), len(candidates))
 
 
@@ -119,14 +121,14 @@ async def _check_may_propose(work: Work, need: Need, *, offer_id: UUID | None) -
     raise Forbidden("Propose for your own association's need, or name an offer of your own (`offer_id`).")
 
 
-async def _save_proposal(work: Work, fit: Fit, *, origin: Origin) -> Mission:
+async def _save_proposal(work: Work, fit: Fit, surroundings: Surroundings, *, origin: Origin) -> Mission:
     mission = build_mission(fit, origin=origin)
     await insert_mission(work, mission, Step(None, MissionState.PROPOSED, Deed.CREATE, work.caller.identity))
-    publish_proposal(work, mission)
+    publish_proposal(work, mission, fit, surroundings)
     return mission
 
 
-def publish_proposal(work: Work, mission: Mission) -> None:
+def publish_proposal(work: Work, mission: Mission, fit: Fit, surroundings: Surroundings) -> None:
     event = MissionProposed(
         mission_id=mission.id,
         need_id=mission.need_id,
@@ -139,6 +141,10 @@ def publish_proposal(work: Work, mission: Mission) -> None:
         title=mission.title,
         minutes=mission.minutes,
         reasons=list(mission.reasons),
+        description=fit.need.facts.description,
+        place=describe_venue(fit, surroundings.communes),
+        calendar=write_week(fit.common_week),
+        starts_on=mission.starts_on,
     )
     work.publish(event, subject=mission.id)
 

@@ -102,10 +102,11 @@ async def release_round(work: Work, round_id: UUID, *, note: str | None) -> Roun
     _check_pins(choices, proposals)
     now = await _look(work, found, proposals, choices)
     # In a thread: other requests go on meanwhile.
-    missions, outcome = await asyncio.to_thread(_judge_all, found, proposals, now, await read_inputs(work, round_id))
+    held, outcome = await asyncio.to_thread(_judge_all, found, proposals, now, await read_inputs(work, round_id))
+    missions = [mission for mission, _ in held]
     await insert_proposed(work, missions)
-    for mission in missions:
-        publish_proposal(work, mission)
+    for mission, fit in held:
+        publish_proposal(work, mission, fit, now.surroundings)
     await insert_released(work, round_id, outcome)
     told = {
         "at": work.now.isoformat(),
@@ -158,8 +159,8 @@ class _Then:
 
 def _judge_all(
     found: Round, proposals: Sequence[RoundProposal], now: _Now, stored_inputs: bytes
-) -> tuple[list[Mission], list[Released]]:
-    missions, outcome, then = [], [], _Then(stored_inputs)
+) -> tuple[list[tuple[Mission, Fit]], list[Released]]:
+    held, outcome, then = [], [], _Then(stored_inputs)
     for proposal in proposals:
         fit = now.judge(proposal)
         if isinstance(fit, str):
@@ -167,9 +168,9 @@ def _judge_all(
             continue
         mission = _build(found, proposal, fit, then)
         now.take(proposal, mission.minutes)
-        missions.append(mission)
+        held.append((mission, fit))
         outcome.append(Released(proposal.id, mission_id=mission.id))
-    return missions, outcome
+    return held, outcome
 
 
 def _build(found: Round, proposal: RoundProposal, fit: Fit, then: _Then) -> Mission:
