@@ -9,9 +9,10 @@ import pytest
 
 from kernel.ids import new_id
 from services.credits.clients.typst import render_pdf
-from services.credits.domain.conventions import Side, Signatory, Version, build_content, digest_of
+from services.credits.domain.conventions import CONVENTION_TEMPLATE, Side, Signatory, Version, build_content, digest_of
 from services.credits.domain.parties import TOWN_ID
 from services.credits.domain.receipts import (
+    RECEIPT_TEMPLATE,
     Gift,
     Organisation,
     Receipt,
@@ -26,13 +27,13 @@ from tests.builders.documents import make_party, make_terms
 NOW = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
 
 
-def make_version(*, title: str = "Refonte du site") -> Version:
+def make_version(*, title: str = "Refonte du site", template: int = CONVENTION_TEMPLATE) -> Version:
     sides = {side: Signatory(TOWN_ID, "Sceaux", make_party()) for side in Side}
     hold = make_hold()
     content = build_content(
         mission_title=title, hold=hold, campaign=make_campaign(), terms=make_terms(), sides=sides, insee="92071"
     )
-    return Version(1, 1, content, digest_of(content), "somebody", NOW, ())
+    return Version(1, template, content, digest_of(content), "somebody", NOW, ())
 
 
 def make_receipt(*, gifts: int = 1) -> Receipt:
@@ -42,17 +43,27 @@ def make_receipt(*, gifts: int = 1) -> Receipt:
         label="2026-0001", beneficiary=organisation, donor=organisation, gifts=given, issued_on=NOW.date(),
         replaces_label=None, reason=None,
     )  # fmt: skip
-    return Receipt(new_id(), new_id(), new_id(), 2026, 1, ReceiptState.IN_FORCE, 1, content, digest_of(content), NOW)
+    return Receipt(
+        new_id(), new_id(), new_id(), 2026, 1, ReceiptState.IN_FORCE, RECEIPT_TEMPLATE, content, digest_of(content), NOW
+    )
 
 
 def render_convention(version: Version) -> bytes:
-    return render_pdf("convention-1.typ", convention_page("mission", version), made_at=NOW)
+    return render_pdf(f"convention-{version.template}.typ", convention_page("mission", version), made_at=NOW)
 
 
 class TestRenderPdf:
     def test_the_same_content_gives_the_same_bytes(self) -> None:
         version = make_version()
         assert render_convention(version) == render_convention(version)
+
+    def test_what_was_written_with_the_first_template_keeps_its_words(self) -> None:
+        first, newest = (
+            pypdf.PdfReader(io.BytesIO(render_convention(make_version(template=number)))).pages[0].extract_text()
+            for number in (1, CONVENTION_TEMPLATE)
+        )
+        assert "Représentée par" in first and "L'entreprise" in first
+        assert "Signataire (qualité)" in newest and "L’entreprise" in newest and "'" not in newest
 
     def test_is_made_to_be_kept_and_read_aloud(self) -> None:
         content = render_convention(make_version())
@@ -76,7 +87,7 @@ class TestRenderPdf:
         assert (render_convention(make_version(title=title))).startswith(b"%PDF")
 
     def test_a_long_receipt_fills_pages_and_adds_up(self) -> None:
-        content = render_pdf("receipt-1.typ", receipt_page(make_receipt(gifts=80), successor_label=None), made_at=NOW)
+        content = render_pdf("receipt-2.typ", receipt_page(make_receipt(gifts=80), successor_label=None), made_at=NOW)
         pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(content)).pages]
         assert len(pages) > 1
         text = "".join(pages).replace("\u202f", " ")

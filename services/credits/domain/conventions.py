@@ -21,7 +21,7 @@ from services.credits.domain.parties import Party
 from services.credits.domain.patronage import list_laws
 
 # The number of the newest template; a version keeps the number it was written with.
-CONVENTION_TEMPLATE = 1
+CONVENTION_TEMPLATE = 2
 
 
 class Side(StrEnum):

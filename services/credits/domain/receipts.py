@@ -11,7 +11,7 @@ from services.credits.domain.document_errors import ReceiptNotInForce, ReceiptUn
 from services.credits.domain.parties import Party
 from services.credits.domain.words import amount_words
 
-RECEIPT_TEMPLATE = 1
+RECEIPT_TEMPLATE = 2
 KEPT_YEARS = 6  # livre des procédures fiscales, art. L. 102 B and L. 102 E
 
 

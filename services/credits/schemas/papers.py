@@ -47,7 +47,9 @@ def convention_page(mission_id: str, found: Version) -> dict[str, Any]:
             "employees": None if citizen else str(mission["employees"]),
         },
         "campaign": content["campaign"]["title"],
-        "parties": [{"heading": _HEADINGS[side], "facts": _party_facts(content[side], side)} for side in Side],
+        "parties": [
+            {"heading": _HEADINGS[side], "facts": _party_facts(content[side], side, template=found.template)} for side in Side
+        ],
         "objet": _purpose(content, citizen=citizen),
         "valorisation": _valuation_clauses(mission["planned_value_cents"], citizen=citizen),
         "responsabilites": _duties(citizen=citizen),
@@ -58,7 +60,7 @@ def convention_page(mission_id: str, found: Version) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _party_facts(signatory: dict[str, Any], side: Side) -> Facts:
+def _party_facts(signatory: dict[str, Any], side: Side, *, template: int) -> Facts:
     if signatory["citizen"]:
         return [["Citoyen ou citoyenne", f"identifiant {signatory['id']} (le nom se porte à la main sur l'exemplaire signé)"]]
     return [
@@ -68,7 +70,7 @@ def _party_facts(signatory: dict[str, Any], side: Side) -> Facts:
         ["RNA", signatory["rna"]],
         ["Adresse", signatory["address"]],
         ["Objet", signatory["object"] if side is Side.ASSOCIATION else None],
-        ["Représentée par", signatory["representative_function"]],
+        ["Représentée par" if template == 1 else "Signataire (qualité)", signatory["representative_function"]],
     ]
 
 
