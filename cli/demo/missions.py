@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from cli.api import ApiError
 from cli.demo import fates, refusals
 from cli.demo.town import Town, make_traceparent, wait_until
 from cli.wording import counted, hours
@@ -171,7 +172,23 @@ async def _from_reserved(town: Town, mission: Mission) -> Mission | None:
         path = f"/needs/{mission['need_id']}/withdrawal"
         await town.as_manager(mission["association_id"]).post(path, reason, key=_key(path))
         return None
-    return await _step(town, mission, "start")
+    return await _start(town, mission)
+
+
+async def _start(town: Town, mission: Mission) -> Mission:
+    """A convention that was concluded a moment ago may be on its way to matching, which asks to try again."""
+    started: list[Mission] = []
+
+    async def try_it() -> bool:
+        try:
+            started.append(await _step(town, mission, "start"))
+        except ApiError as error:
+            if error.code != "convention-missing":
+                raise
+        return bool(started)
+
+    await wait_until(try_it, what=f"la convention de la mission « {mission['title']} » est connue de l'appariement")
+    return started[0]
 
 
 async def _from_in_progress(town: Town, mission: Mission) -> Mission | None:
