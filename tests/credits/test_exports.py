@@ -171,7 +171,8 @@ class TestBeancount:
 
 # ---- SCDL ----------------------------------------------------------------------------------------------------------
 
-# The schema's own rules (schema.data.gouv.fr, scdl/subventions 2.1.1): name, and what a cell may hold.
+# The schema's own rules (schema.data.gouv.fr, scdl/subventions 2.1.1; field by field as its documentation says them, schema.md
+# in github.com/betagouv/SCDL-Subvention-DataSubvention): name, and what a cell may hold.
 SCDL_RULES = {
     "nomAttribuant": r".+",
     "idAttribuant": r"\d{14}",
@@ -187,7 +188,7 @@ SCDL_RULES = {
     "datesPeriodeVersement": r"[0-9]{4}-[0-9]{2}-[0-9]{2}(/[0-9]{4}-[0-9]{2}-[0-9]{2})?",
     "idRAE": r".{0,5}",
     "notificationUE": "oui|non",
-    "pourcentageSubvention": r"0\.\d*[1-9]\d*|1(\.0+)?",
+    "pourcentageSubvention": r"0\.(0[1-9]|[1-9]\d?)\d*|1(\.0+)?",
     "dispositifAide": r".*",
 }
 
