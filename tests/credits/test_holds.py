@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,11 +11,13 @@ import pytest
 from fastapi import FastAPI
 
 from kernel.auth import Role
+from kernel.clock import local_date, utc_now
 from kernel.database import Database
 from kernel.events.credits import CreditReserved, MissionSettled, ReservationRefused
 from kernel.ids import new_id
 from services.credits.domain.ledger import AccountKind
 from tests.builders.credits import Scene
+from tests.builders.documents import Pair, make_pair
 from tests.support.clients import client_for, make_caller
 
 
@@ -94,6 +96,43 @@ class TestPostHold:
     async def test_is_not_for_everybody(self, app: FastAPI, territory: str, scene: Scene) -> None:
         async with client_for(app, make_caller(territory, Role.ASSOCIATION)) as association:
             assert (await hold(association, scene, make_body(new_id(), new_id()))).status_code == 403
+
+
+class TestConvention:
+    """A campaign asks for conventions as a rule, of missions that another platform keeps as well."""
+
+    @pytest.fixture
+    async def pair(self, scene: Scene) -> Pair:
+        await scene.start(ends_on=date(2199, 12, 31), conventions_required=True)
+        return await make_pair(scene)
+
+    async def test_of_a_mission_that_nobody_told_is_written_by_its_sides(
+        self, app: FastAPI, partner: httpx2.AsyncClient, scene: Scene, pair: Pair
+    ) -> None:
+        last_day = local_date(utc_now()) + timedelta(days=30)
+        body = make_body(pair.association_id, pair.company_id) | {"ends_on": str(last_day)}
+        assert (await hold(partner, scene, body)).status_code == 201
+        settlements = f"/campaigns/{scene.campaign_id}/holds/{body['mission_id']}/settlements"
+        refused = await partner.post(settlements, json={"minutes": 60})
+        assert (refused.status_code, refused.json()["reason_code"]) == (409, "convention-missing")
+        path = f"/conventions/{body['mission_id']}"
+        async with client_for(app, make_caller(scene.territory, Role.OFFICER)) as officer:
+            untold = await officer.put(path, json={})
+            assert (untold.status_code, "`title`" in untold.json()["detail"]) == (409, True)
+            terms = {"title": "Refaire le site", "tasks": "Refonte", "calendar": "les mardis", "place": "à la mairie"}
+            written = await officer.put(path, json=terms)
+            assert (written.status_code, written.json()["content"]["mission"]["title"]) == (201, "Refaire le site")
+        sides = {
+            "town": make_caller(scene.territory, Role.OFFICER),
+            "association": make_caller(scene.territory, Role.ASSOCIATION, actor_id=pair.association_id),
+            "contributor": make_caller(scene.territory, Role.COMPANY, actor_id=pair.company_id),
+        }
+        for side, caller in sides.items():
+            async with client_for(app, caller) as client:
+                accepted = await client.post(f"{path}/versions/1/acceptances", json={"side": side})
+                assert accepted.status_code in (200, 201), accepted.text
+        settled = await partner.post(settlements, json={"minutes": 60})
+        assert (settled.status_code, settled.json()["served_minutes"]) == (200, 60)
 
 
 class TestSettlement:

@@ -50,7 +50,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class AskedTerms:
-    """What the parties say; None: as the mission's need says."""
+    """What the parties say; None: as the mission's need says. A mission that a partner's platform keeps has no need here."""
 
     tasks: str | None = None
     calendar: str | None = None
@@ -58,6 +58,7 @@ class AskedTerms:
     starts_on: date | None = None
     employees: int = 1
     planned_value_cents: int | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True)

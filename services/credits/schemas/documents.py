@@ -58,8 +58,9 @@ class PartyWritten(PartyOut):
 
 
 class ConventionBody(Body):
-    """Left out: as the mission's need says."""
+    """Left out: as the mission's need says. Of a mission that another platform keeps, all is to be said here."""
 
+    title: Line | None = None
     tasks: Text | None = Field(None, description="What is to be done, and what will have been reached; else the need's text.")
     calendar: Line | None = Field(None, description="When: days and hours, or by stages; else the parts of the week agreed on.")
     place: Line | None = Field(None, description="Else the need's commune, or at a distance.")
@@ -68,7 +69,7 @@ class ConventionBody(Body):
     planned_value_cents: Cents | None = Field(None, description="The donor's own forecast at cost. Absent, none is guessed.")
 
     def terms(self) -> AskedTerms:
-        return AskedTerms(self.tasks, self.calendar, self.place, self.starts_on, self.employees, self.planned_value_cents)
+        return AskedTerms(**self.model_dump())
 
 
 class AcceptanceBody(Body):

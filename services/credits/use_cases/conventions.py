@@ -15,6 +15,7 @@ from services.credits.domain.conventions import (
     AskedTerms,
     Side,
     Signatory,
+    ToldMission,
     Version,
     build_content,
     complete_terms,
@@ -49,14 +50,18 @@ async def draft_convention(work: Work, mission_id: UUID, asked: AskedTerms) -> t
         raise Forbidden("A convention is written by one of its three sides.")
     require_timely(hold)
     told = await store.find_told_mission(work, mission_id)
-    if told is None:
-        raise MissionUnknown(f"What mission {mission_id} is about has not been told here yet; try again in a moment.")
+    if told is None and asked.title is None:
+        raise MissionUnknown(
+            f"What mission {mission_id} is about has not been told here. Where another platform keeps it, say its `title`,"
+            " `tasks`, `calendar` and `place`; else try again in a moment."
+        )
+    told = told or ToldMission("")
     versions = await store.list_versions(work, mission_id)
     newest = versions[-1] if versions else None
     terms = complete_terms(asked, told, newest=newest, today=local_date(work.now))
     require_lawful_dates(terms, hold)
     content = build_content(
-        mission_title=told.title,
+        mission_title=asked.title or told.title,
         hold=hold,
         campaign=await campaigns.get_campaign(work, hold.campaign_id),
         terms=terms,
