@@ -24,7 +24,7 @@ class HangWatch:
     @contextmanager
     def _watching(self, item: pytest.Item) -> Iterator[None]:
         marker = item.get_closest_marker("timeout")
-        seconds = float(marker.args[0] if marker else self._config.getini("timeout"))
+        seconds = float(marker.args[0] if marker else self._config.getoption("timeout") or self._config.getini("timeout"))
         faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True, file=self._stderr)
         try:
             yield
