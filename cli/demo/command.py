@@ -197,7 +197,11 @@ async def play(town: Town, partner: Partner, *, admin_secret: str, hooks_url: st
     await campaign.import_files(town, town.as_officer, campaign.PLEDGE_FILES)
     await campaign.change_pledges(town)
     await campaign.sign_grants(town)
-    await campaign.import_files(town, town.as_officer, campaign.MATCHING_FILES)
+    if town.insee not in (brought := town.memory.part("brought")):
+        # Once: its people have changed needs since, which an import would put back.
+        await campaign.import_files(town, town.as_officer, campaign.MATCHING_FILES)
+        brought[town.insee] = True
+        town.memory.save()
     await missions.open_offers(town)
     await missions.open_needs(town)
     await missions.agree_missions(town)
