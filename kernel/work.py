@@ -107,9 +107,9 @@ class Work:
                 outgoing = Outgoing(row["sequence"], event_id, type_, about, body, traceparent)
                 self._entered.append((outgoing, row["behind"] and about not in own))
 
-    def for_message(self, message: Envelope) -> "Work":
-        """The same transaction, handling one event of several."""
-        return replace(self, message=message)
+    def for_message(self, message: Envelope, *, context: Context | None = None) -> "Work":
+        """The same transaction, handling one event of several; `context`: in which its span is the current one."""
+        return replace(self, message=message, context=context)
 
     def for_caller(self, caller: Caller, *, context: Context) -> "Work":
         """The same transaction, serving one caller of several: its events bear the caller's name and trace."""

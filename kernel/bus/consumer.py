@@ -1,8 +1,9 @@
 """The consumer: gives each event to its handler once, in the order of its subject, whatever happens.
 
-A batch of deliveries is handled in one transaction per territory (a group commit: each event still has
-its own inbox row, span and handler call). When any of it fails the transaction is rolled back and the
-events are handled one by one, so that a poison message never holds up those of other subjects:
+A batch of deliveries is handled in one transaction per territory: a group commit. Each event still has its own inbox row
+and span, and its own handler call unless its handler takes at once what comes in a row. When any of it fails the
+transaction is rolled back and the events are handled one by one, so that a poison message never holds up those of other
+subjects:
 
 * a failed event goes to the `retry` table with a growing delay, and events of its subject queue behind it;
 * after the last try, or at once when trying again cannot help, it goes to `dead_letter` with reason and stack;
@@ -11,17 +12,19 @@ events are handled one by one, so that a poison message never holds up those of 
 """
 
 import asyncio
+import contextlib
+import contextvars
 import itertools
 import logging
 import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 from pydantic import ValidationError
 
 from kernel import clock
@@ -62,23 +65,46 @@ _ENTER_ONE = "INSERT INTO inbox (event_id, handled_at) VALUES ($1, $2) ON CONFLI
 
 E = TypeVar("E", bound=Event)
 EventHandler = Callable[[Work, E], Awaitable[None]]
+# Each event with the work it is told in: its message, and the span that is open for it.
+Told = Sequence[tuple[Work, Event]]
+TogetherHandler = Callable[[Work, Told], Awaitable[None]]
 
 
 class Handlers:
-    """What a service does on which event: `@handlers.on(ActorRecorded)` above an `on_actor_recorded(work, event)`."""
+    """What a service does on which event: `@handlers.on(ActorRecorded)` above an `on_actor_recorded(work, event)`, or
+    `@handlers.on_together(MissionAgreed, MissionCancelled)` above an `on_missions(work, told)`, which takes what comes in a
+    row at once."""
 
     def __init__(self) -> None:
-        self._by_type: dict[str, tuple[type[Event], EventHandler[Any]]] = {}
+        self._events: dict[str, type[Event]] = {}
+        self._alone: dict[str, EventHandler[Any]] = {}
+        self._together: dict[str, TogetherHandler] = {}
         self._every: Callable[[Work, Envelope], Awaitable[None]] | None = None
 
     def on(self, event: type[E]) -> Callable[[EventHandler[E]], EventHandler[E]]:
         def register(handler: EventHandler[E]) -> EventHandler[E]:
-            if event.event_type in self._by_type:
-                raise TypeError(f"{event.event_type} has a handler already")
-            self._by_type[event.event_type] = (event, handler)
+            self._expect(event)
+            self._alone[event.event_type] = handler
             return handler
 
         return register
+
+    def on_together(self, *events: type[Event]) -> Callable[[TogetherHandler], TogetherHandler]:
+        """Of events that cost much less together than one by one. Their handler gets them in order, those of one batch that
+        no other event came between; when it fails each is handled alone, so that the one at fault fails alone."""
+
+        def register(handler: TogetherHandler) -> TogetherHandler:
+            for event in events:
+                self._expect(event)
+                self._together[event.event_type] = handler
+            return handler
+
+        return register
+
+    def _expect(self, event: type[Event]) -> None:
+        if event.event_type in self._events:
+            raise TypeError(f"{event.event_type} has a handler already")
+        self._events[event.event_type] = event
 
     def on_every(self, handler: Callable[[Work, Envelope], Awaitable[None]]) -> Callable[[Work, Envelope], Awaitable[None]]:
         """Register one handler that sees every event of the platform, before the event's own handler."""
@@ -87,17 +113,34 @@ class Handlers:
 
     @property
     def patterns(self) -> list[str]:
-        return [EVERYTHING] if self._every else sorted(self._by_type)
+        return [EVERYTHING] if self._every else sorted(self._events)
 
     def wants(self, event_type: str) -> bool:
-        return self._every is not None or event_type in self._by_type
+        return self._every is not None or event_type in self._events
 
-    async def call(self, work: Work, envelope: Envelope) -> None:
+    def split(self, envelopes: Iterable[Envelope]) -> Iterable[list[Envelope]]:
+        """As they are to be called, in their order: what one handler takes together, and each of the others alone."""
+        for together, run in itertools.groupby(envelopes, key=lambda envelope: self._together.get(envelope.type)):
+            if together is None:
+                yield from ([envelope] for envelope in run)
+            else:
+                yield list(run)
+
+    async def call(self, work: Work, told: Sequence[tuple[Work, Envelope]]) -> None:
+        """`told`: as `split` gives them, each with the work that bears its message."""
         if self._every is not None:
-            await self._every(work, envelope)
-        if known := self._by_type.get(envelope.type):
-            event_class, handler = known
-            await handler(work, event_class.model_validate(envelope.data))
+            for view, envelope in told:
+                await self._every(view, envelope)
+        heard = [
+            (view, envelope.type, self._events[envelope.type].model_validate(envelope.data))
+            for view, envelope in told
+            if envelope.type in self._events
+        ]
+        if heard and (together := self._together.get(heard[0][1])):
+            await together(work, [(view, event) for view, _, event in heard])
+            return
+        for view, event_type, event in heard:
+            await self._alone[event_type](view, event)
 
 
 class Consumer:
@@ -189,12 +232,15 @@ class Consumer:
     async def _commit_together(self, territory: str, run: Sequence[tuple[Envelope, bytes]]) -> None:
         async with open_work(self._database, Caller.system(territory)) as work:
             fresh, held = await self._enter_inbox(work, [envelope for envelope, _ in run])
+            mine: list[Envelope] = []
             for envelope, body in run:
                 if envelope.subject in held:
                     await self._insert_retry(work, envelope, body, reason="waits for an earlier event of its subject")
                 elif envelope.id in fresh:
                     fresh.discard(envelope.id)  # a batch may hold the same event twice
-                    await self._call(work.for_message(envelope), envelope)
+                    mine.append(envelope)
+            for together in self._handlers.split(mine):
+                await self._call(work, together)
 
     @staticmethod
     async def _enter_inbox(work: Work, envelopes: Sequence[Envelope]) -> tuple[set[UUID], set[str]]:
@@ -208,10 +254,22 @@ class Consumer:
         rows = await work.driver.fetch(_ENTER_INBOX, ids, subjects, work.now)
         return {row[0] for row in rows if row[0] is not None}, {row[1] for row in rows if row[1] is not None}
 
-    async def _call(self, work: Work, envelope: Envelope) -> None:
-        """Run the handlers of one event in a span that is a child of the span that published it."""
-        log_territory.set(envelope.territory)
+    async def _call(self, work: Work, envelopes: Sequence[Envelope]) -> None:
+        """Run the handler of events that it takes at once, each in a span that is a child of the span that published it."""
+        log_territory.set(work.territory)
         started = time.perf_counter()
+        with contextlib.ExitStack() as spans:
+            if len(envelopes) == 1:
+                spans.enter_context(self._span_of(envelopes[0]))
+                told = [(work.for_message(envelopes[0]), envelopes[0])]
+            else:
+                told = [(work.for_message(each, context=_enter_apart(spans, self._span_of(each))), each) for each in envelopes]
+            await self._handlers.call(work, told)
+        took = time.perf_counter() - started
+        for envelope in envelopes:
+            HANDLED.labels(self._service, envelope.type).observe(took)
+
+    def _span_of(self, envelope: Envelope) -> contextlib.AbstractContextManager[Span]:
         attributes = {
             "messaging.system": self._transport.system,
             "messaging.operation.type": "process",
@@ -219,14 +277,12 @@ class Consumer:
             "messaging.message.id": str(envelope.id),
             "metis.territory": envelope.territory,
         }
-        with span(
+        return span(
             f"process {envelope.type}",
             kind=SpanKind.CONSUMER,
             context=context_from(envelope.traceparent),
             attributes=attributes,
-        ):
-            await self._handlers.call(work, envelope)
-        HANDLED.labels(self._service, envelope.type).observe(time.perf_counter() - started)
+        )
 
     async def _record_failure(self, envelope: Envelope, body: bytes, error: Exception, *, attempts: int) -> None:
         """After a try that failed: another one later, or the dead letters."""
@@ -326,7 +382,7 @@ class Consumer:
         try:
             async with open_work(self._database, Caller.system(envelope.territory)) as work:
                 if await work.driver.fetchval(_ENTER_ONE, envelope.id, work.now):
-                    await self._call(work.for_message(envelope), envelope)
+                    await self._call(work, [envelope])
                 await work.driver.execute("DELETE FROM retry WHERE event_id = $1", envelope.id)
         except Exception as error:
             if is_lost(error):
@@ -342,6 +398,18 @@ def _decode(body: bytes) -> Envelope:
     if "\0" in envelope.subject or "\0" in envelope.type:
         raise MalformedEvent("attributes subject and type must not hold NUL")
     return envelope
+
+
+def _enter_apart(spans: contextlib.ExitStack, opened: contextlib.AbstractContextManager[Span]) -> contextvars.Context:
+    """The context in which this span is the current one, beside others, until `spans` is left."""
+    context = contextvars.copy_context()
+    context.run(opened.__enter__)
+
+    def leave(*raised: Any) -> bool | None:
+        return context.run(opened.__exit__, *raised)
+
+    spans.push(leave)
+    return context
 
 
 def _storable(text: str) -> str:

@@ -1,13 +1,15 @@
 """What the credits service does on other services' events: one use case each."""
 
-from kernel.bus.consumer import Handlers
+from uuid import UUID
+
+from kernel.bus.consumer import Handlers, Told
 from kernel.events.matching import MissionAgreed, MissionCancelled, MissionProposed, MissionValidated
 from kernel.events.registry import ActorRecorded, MemberRecorded, TerritoryRecorded
 from kernel.work import Work
 from services.credits.domain.campaigns import Actor
 from services.credits.domain.conventions import ToldMission
 from services.credits.store import registry
-from services.credits.use_cases.missions import release_credit, reserve_credit, settle_mission
+from services.credits.use_cases.missions import follow_missions
 
 handlers = Handlers()
 
@@ -28,22 +30,12 @@ async def on_member_recorded(work: Work, event: MemberRecorded) -> None:
     await registry.save_member(work, event.member_id)
 
 
-@handlers.on(MissionProposed)
-async def on_mission_proposed(work: Work, event: MissionProposed) -> None:
+@handlers.on_together(MissionProposed, MissionAgreed, MissionCancelled, MissionValidated)
+async def on_missions_told(work: Work, told: Told) -> None:
+    await registry.save_missions(work, [_proposed(event) for _, event in told if isinstance(event, MissionProposed)])
+    await follow_missions(work, [(view, event) for view, event in told if not isinstance(event, MissionProposed)])
+
+
+def _proposed(event: MissionProposed) -> tuple[UUID, ToldMission, UUID]:
     told = ToldMission(event.title, event.description, event.place, event.calendar, event.starts_on)
-    await registry.save_mission(work, event.mission_id, told, volunteer_id=event.volunteer_id)
-
-
-@handlers.on(MissionAgreed)
-async def on_mission_agreed(work: Work, event: MissionAgreed) -> None:
-    await reserve_credit(work, event)
-
-
-@handlers.on(MissionCancelled)
-async def on_mission_cancelled(work: Work, event: MissionCancelled) -> None:
-    await release_credit(work, event)
-
-
-@handlers.on(MissionValidated)
-async def on_mission_validated(work: Work, event: MissionValidated) -> None:
-    await settle_mission(work, event)
+    return event.mission_id, told, event.volunteer_id

@@ -156,20 +156,24 @@ class Scene:
         await self.sign()
         return association_id, contributor_id
 
-    async def handle(self, event: Event, *, actorid: str = "somebody") -> None:
-        """As the consumer does, without its inbox: a second call is a redelivery that the inbox did not stop."""
-        envelope = Envelope(
-            id=new_id(),
-            source="/metis/test",
-            type=event.event_type,
-            time=self.now,
-            subject="subject",
-            territory=self.territory,
-            actorid=actorid,
-            data=event.model_dump(mode="json"),
-        )
+    async def handle(self, *events: Event, actorid: str = "somebody") -> None:
+        """As the consumer does with a batch, without its inbox: a second call is a redelivery that the inbox did not stop."""
+        envelopes = [
+            Envelope(
+                id=new_id(),
+                source="/metis/test",
+                type=event.event_type,
+                time=self.now,
+                subject="subject",
+                territory=self.territory,
+                actorid=actorid,
+                data=event.model_dump(mode="json"),
+            )
+            for event in events
+        ]
         async with open_work(self.database, Caller.system(self.territory), now=self.now) as work:
-            await handlers.call(work.for_message(envelope), envelope)
+            for together in handlers.split(envelopes):
+                await handlers.call(work, [(work.for_message(envelope), envelope) for envelope in together])
 
     def agreed(
         self, association_id: UUID, contributor_id: UUID, minutes: int, *, mission_id: UUID | None = None

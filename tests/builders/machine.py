@@ -37,7 +37,7 @@ from services.credits.domain.conventions import Side, ToldMission
 from services.credits.domain.errors import BadInput
 from services.credits.domain.grants import PanelSeat
 from services.credits.domain.parties import TOWN_ID
-from services.credits.store.registry import save_mission
+from services.credits.store.registry import save_missions
 from services.credits.use_cases.approvals import decide_request, propose_operation, withdraw_request
 from services.credits.use_cases.campaigns import admit_association
 from services.credits.use_cases.conventions import accept_convention, draft_convention
@@ -157,7 +157,7 @@ class SeveralPersons(LedgerBase):
 
         async def draft() -> int:
             async with self.scene.work() as work:
-                await save_mission(work, mission_id, ToldMission("Refonte"), volunteer_id=new_id())
+                await save_missions(work, [(mission_id, ToldMission("Refonte"), new_id())])
                 return (await draft_convention(work, mission_id, ask_terms(tasks=tasks)))[0].version
 
         version = self.attempt("draft", draft())

@@ -147,7 +147,7 @@ class Town:
 
     async def hear(self, envelope: Envelope) -> None:
         async with open_work(self.database, Caller.system(self.territory), message=envelope) as work:
-            await handlers.call(work, envelope)
+            await handlers.call(work, [(work, envelope)])
 
     async def tell_actors(self) -> None:
         await self.tell(TerritoryRecorded(territory=self.territory, name="Sceaux"))

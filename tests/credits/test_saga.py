@@ -1,7 +1,9 @@
 """The mission saga on a real ledger: reserve, release, settle, whatever is repeated and whatever comes first."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,10 +15,12 @@ from kernel.events.credits import (
     ReservationRefused,
     SettlementRefused,
 )
+from kernel.events.matching import MissionAgreed, MissionProposed
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.errors import MissionUnknown, NoSuchMinutes
 from services.credits.domain.ledger import AccountKind
+from services.credits.store import missions as store
 from tests.builders.credits import Scene
 
 
@@ -229,3 +233,71 @@ class TestSettleMission:
         assert await scene.balance(AccountKind.SERVED, association) == 120
         assert await scene.balance(AccountKind.CREDIT, association) == 0
         assert await scene.balance(AccountKind.POOL) == 480
+
+
+class TestToldTogether:
+    """What the consumer finds in one batch is decided at once, and as if one after the other."""
+
+    async def test_each_mission_comes_to_its_own_end(self, scene: Scene) -> None:
+        association, contributor = await scene.fund(credit=600)
+        served, off, running, greedy = [scene.agreed(association, contributor, minutes) for minutes in (120, 90, 60, 400)]
+        events = [
+            served, off, proposed(running), running, greedy, scene.validated(served, 75), scene.cancelled(off), served,
+            scene.validated(running, 90),
+        ]  # fmt: skip
+        await scene.handle(*events)
+        rows = await scene.fetch("SELECT mission_id, state FROM hold")
+        assert {row["mission_id"]: row["state"] for row in rows} == {
+            served.mission_id: "settled", off.mission_id: "released", running.mission_id: "held", greedy.mission_id: "refused",
+        }  # fmt: skip
+        kinds = (AccountKind.CREDIT, AccountKind.HELD, AccountKind.SERVED)
+        assert [await scene.balance(kind, association) for kind in kinds] == [465, 60, 75]
+        [missing] = await scene.published(ReservationRefused)
+        assert (missing.mission_id, missing.missing_minutes) == (greedy.mission_id, 70)
+        assert [refused.mission_id for refused in await scene.published(SettlementRefused)] == [running.mission_id]
+        assert len(await scene.published(CreditReserved)) == 3
+        assert len(await scene.published(MissionSettled)) == 1
+        assert [row["title"] for row in await scene.fetch("SELECT title FROM mission")] == ["Refonte du site"]
+
+    async def test_one_that_is_wrong_in_itself_takes_all_back(self, scene: Scene) -> None:
+        """The consumer then handles each alone, so that it fails alone."""
+        association, contributor = await scene.fund(credit=600)
+        agreed, unheard = (scene.agreed(association, contributor, 60) for _ in range(2))
+        with pytest.raises(MissionUnknown):
+            await scene.handle(proposed(agreed), agreed, scene.validated(unheard, 30))
+        assert await scene.balance(AccountKind.HELD, association) == 0
+        assert await scene.fetch("SELECT FROM mission") == []
+        assert await scene.published(CreditReserved) == []
+
+    async def test_all_are_loaded_by_one_call_and_saved_by_another(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+        association, contributor = await scene.fund(credit=600)
+        calls: list[str] = []
+        for name in ("load", "save"):
+            monkeypatch.setattr(store, name, counted(calls, name, getattr(store, name)))
+        await scene.handle(*(scene.agreed(association, contributor, 15) for _ in range(20)))
+        assert calls == ["load", "save"]
+        assert await scene.balance(AccountKind.HELD, association) == 300
+
+
+def counted(calls: list[str], name: str, function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def called(*arguments: Any, **named: Any) -> Any:
+        calls.append(name)
+        return await function(*arguments, **named)
+
+    return called
+
+
+def proposed(agreed: MissionAgreed) -> MissionProposed:
+    return MissionProposed(
+        mission_id=agreed.mission_id,
+        campaign_id=agreed.campaign_id,
+        association_id=agreed.association_id,
+        contributor_id=agreed.contributor_id,
+        need_id=new_id(),
+        offer_id=new_id(),
+        volunteer_id=new_id(),
+        company_id=None,
+        title="Refonte du site",
+        minutes=agreed.minutes,
+        reasons=[],
+    )

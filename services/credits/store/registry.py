@@ -37,6 +37,7 @@ async def get_territory_name(work: Work) -> str:
 
 _SAVE_ACTOR = write_row(actor, key=("territory", "id"), if_newer=True)
 _SAVE_MEMBER = Prepared(insert(member).on_conflict_do_nothing(), columns=member.c.keys())
+_SAVE_MISSION = Prepared(insert(mission).on_conflict_do_nothing(), columns=mission.c.keys())
 _FIND_ACTORS = Prepared(select(actor).where(actor.c.id == any_(bindparam("ids", type_=ARRAY(UuidType)))))
 
 
@@ -60,9 +61,14 @@ async def save_member(work: Work, member_id: UUID) -> None:
     await work.run(_SAVE_MEMBER, territory=work.territory, id=member_id)
 
 
-async def save_mission(work: Work, mission_id: UUID, told: ToldMission, *, volunteer_id: UUID) -> None:
-    statement = insert(mission).values(territory=work.territory, id=mission_id, volunteer_id=volunteer_id, **asdict(told))
-    await work.connection.execute(statement.on_conflict_do_nothing())
+async def save_missions(work: Work, proposed: Iterable[tuple[UUID, ToldMission, UUID]]) -> None:
+    """(mission, what was told, volunteer); what was told first of each stays."""
+    rows = [
+        {"territory": work.territory, "id": mission_id, "volunteer_id": volunteer_id, **asdict(told)}
+        for mission_id, told, volunteer_id in proposed
+    ]
+    if rows:
+        await work.run_many(_SAVE_MISSION, rows)
 
 
 async def find_mission_volunteer(work: Work, mission_id: UUID) -> UUID | None:

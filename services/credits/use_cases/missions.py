@@ -1,8 +1,9 @@
 """The mission saga as the ledger plays it: reserve, release, settle.
 
-Any number of missions is decided in one go, in order, on accounts that are locked once (`decide_missions`); an event brings
-one, the combiner what waits together. Each answer is right when repeated and in any order: the mission's row is locked
-first, its state moves forward only, and a cancellation that comes first leaves a mark that the reservation finds.
+Any number of missions is decided in one go, in order, on accounts that are locked once (`decide_missions`): the consumer
+brings what was told together, the combiner what waits together. Each answer is right when repeated and in any order: the
+mission's row is locked first, its state moves forward only, and a cancellation that comes first leaves a mark that the
+reservation finds.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from uuid import UUID
 
+from kernel.bus.consumer import Told
 from kernel.clock import local_date
+from kernel.events import Event
 from kernel.events.matching import MissionAgreed, MissionCancelled, MissionValidated
 from kernel.work import Work
 from services.credits.domain import journal as journals
@@ -78,36 +81,27 @@ class Answer:
     is_new: bool = True
 
 
-async def reserve_credit(work: Work, agreed: MissionAgreed) -> None:
-    """Set the mission's minutes aside, or refuse it with the reason. Both are told and kept."""
-    command = Reservation(
-        agreed.mission_id,
-        agreed.campaign_id,
-        agreed.association_id,
-        agreed.contributor_id,
-        agreed.minutes,
-        agreed.ends_on,
-    )
-    await _decide_one(work, command)
+async def follow_missions(work: Work, told: Told) -> None:
+    """Reserve what was agreed, release what was called off, settle what was validated, in order and at once; a refusal is an
+    answer like any other. Raises the first error of a command that is wrong in itself, and then nothing was written."""
+    if not told:
+        return
+    for answer in await decide_missions(work, [(view, _command_of(event)) for view, event in told]):
+        if isinstance(answer, MetisError):
+            raise answer
 
 
-async def release_credit(work: Work, cancelled: MissionCancelled) -> None:
-    """Give the hold back; harmless when nothing is held, or when the mission is settled already."""
-    command = Release(cancelled.mission_id, cancelled.campaign_id, cancelled.association_id, cancelled.reason)
-    await _decide_one(work, command)
-
-
-async def settle_mission(work: Work, validated: MissionValidated) -> None:
-    """Spend what was served, give the rest back, deliver the contributor's promise: all at once, or refuse it."""
-    await _decide_one(work, Settlement(validated.mission_id, validated.campaign_id, validated.served_minutes))
-
-
-async def _decide_one(work: Work, command: Command) -> Answer:
-    (answer,) = await decide_missions(work, [(work, command)])
-    if isinstance(answer, MetisError):
-        raise answer
-    assert isinstance(answer, Answer)
-    return answer
+def _command_of(event: Event) -> Command:
+    match event:
+        case MissionAgreed():
+            return Reservation(
+                event.mission_id, event.campaign_id, event.association_id, event.contributor_id, event.minutes, event.ends_on
+            )
+        case MissionCancelled():
+            return Release(event.mission_id, event.campaign_id, event.association_id, event.reason)
+        case MissionValidated():
+            return Settlement(event.mission_id, event.campaign_id, event.served_minutes)
+    raise TypeError(f"{event.event_type} moves nothing")
 
 
 @dataclass
