@@ -166,6 +166,16 @@ class TestSettlementInParts:
         assert (again.hold, again.refusal, again.is_new) == (first.hold, None, False)
         assert await list_transfers(scene) == before
 
+    async def test_a_part_of_nothing_leaves_everything_as_it_is(self, scene: Scene) -> None:
+        funded = await fund_two_lots(scene)
+        mission = await funded.reserve(90)
+        first = await decide_one(scene, settlement_of(mission, 50, part="a"))
+        before = await scene.fetch("SELECT * FROM hold")
+        scene.now += timedelta(hours=1)
+        answer = await decide_one(scene, settlement_of(mission, 0, part="b"))
+        assert (answer.hold, answer.refusal, answer.is_new) == (first.hold, None, False)
+        assert await scene.fetch("SELECT * FROM hold") == before
+
     async def test_the_same_part_of_other_minutes_is_refused(self, scene: Scene) -> None:
         funded = await fund_two_lots(scene)
         mission = await funded.reserve(90)

@@ -263,6 +263,8 @@ def _settle(desk: _Desk, work: Work, command: Settlement) -> Answer:
     if refusal is not None:
         telling.tell_settlement_refused(work, hold, refusal)
         return desk.refuse(work, refusal, hold, subject="settlement", minutes=command.minutes)
+    if not command.minutes and not command.is_final:
+        return Answer(hold, is_new=False)  # a part of nothing moves nothing, now or when it is said again
     return Answer(_post_settlement(desk, work, hold, command))
 
 
