@@ -4,8 +4,9 @@ Bare: one row inserted and committed a call. pgledger: its `pgledger_create_tran
 is read from a file that is given: `python -m bench.ledger --pgledger FILE`; without it, the bare limit alone). Ours: through
 the combiner, with keys, events in the outbox and all: promises into one campaign's pool (`hot`) or into those of campaigns by
 chance (`random`), and reservations of missions by chance (`reserve`: a hold on the lots of an association and on the promise of a
-contributor, which is compared with pgledger's plain transfer between random accounts). Callers share one process and its event
-loop, as in the service. Rounds alternate; ratios are medians of the rounds' own.
+contributor, which is compared with pgledger's plain transfer between random accounts). Callers share one process and its
+event loop, as in the service. Rounds alternate; ratios are medians of the rounds' own. Mission events through the consumer
+(bench/told.py) and sealing (bench/seals.py) come last.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from uuid import UUID
 import asyncpg
 import uvloop
 
-from bench import seals
+from bench import seals, told
 from bench.report import percentile, print_report
 from cli import embedded_postgres
 from kernel import memory
@@ -167,8 +168,8 @@ class Ours:
 Rounds = dict[str, list[Speed]]
 
 
-async def measure(urls: dict[str, str], pgledger_sql: str | None) -> tuple[Rounds, float]:
-    """The rounds of every side, and the bytes that a transfer of ours takes."""
+async def measure(urls: dict[str, str], pgledger_sql: str | None) -> tuple[Rounds, dict[str, float]]:
+    """The rounds of every side, and what else was measured of ours, by name."""
     connections = [await asyncpg.connect(urls["theirs"]) for _ in range(max(CALLERS))]
     bare, ours, pgledger = Bare(connections), Ours(), PgLedger(connections)
     await bare.start()
@@ -193,11 +194,13 @@ async def measure(urls: dict[str, str], pgledger_sql: str | None) -> tuple[Round
             rounds[name].append(await run_callers(calls))
         print(f"  round {number + 1} of {ROUNDS}", file=sys.stderr, flush=True)
     await ours.check()
-    bytes_per_transfer = await ours.measure_bytes()
+    figures = {"bytes_per_transfer": await ours.measure_bytes()}
+    figures |= await told.measure(ours.database, ours.scene, associations=ours.associations, contributors=ours.contributors)
+    await ours.check()
     await ours.stop()
     for connection in connections:
         await connection.close()
-    return rounds, bytes_per_transfer
+    return rounds, figures
 
 
 def report(rounds: Rounds, figures: dict[str, float], *, with_pgledger: bool) -> None:
@@ -219,6 +222,8 @@ def report(rounds: Rounds, figures: dict[str, float], *, with_pgledger: bool) ->
         figures["p99_vs_pgledger"] = statistics.median(
             a.p99_ms / b.p99_ms for a, b in zip(rounds["ours hot 64"], rounds["pgledger hot 64"], strict=True)
         )
+    rows += [[f"{name} together, by the consumer", f"{figures[f'{name}_per_second']:,.0f}", "",
+              f"{figures[f'{name}_together_vs_alone']:.2f}", "of each alone"] for name in ("agreed", "validated")]  # fmt: skip
     rows += [[name, "", "", f"{figures[name]:.2f}", target] for name, target in BESIDES.items()]
     rows.append(["bytes a transfer, with its indexes", "", "", f"{figures['bytes_per_transfer']:.0f}", "430 known"])
     print_report(
@@ -259,10 +264,10 @@ async def prepare(admin_url: str) -> dict[str, str]:
 
 
 async def run(admin_url: str, pgledger_sql: str | None) -> None:
-    rounds, bytes_per_transfer = await measure(await prepare(admin_url), pgledger_sql)
+    rounds, figures = await measure(await prepare(admin_url), pgledger_sql)
     print("  sealing and verifying", file=sys.stderr, flush=True)
-    figures = await seals.measure(admin_url, rows=SEALED_ROWS)
-    report(rounds, figures | {"bytes_per_transfer": bytes_per_transfer}, with_pgledger=pgledger_sql is not None)
+    figures |= await seals.measure(admin_url, rows=SEALED_ROWS)
+    report(rounds, figures, with_pgledger=pgledger_sql is not None)
 
 
 def main() -> None:
