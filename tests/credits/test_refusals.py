@@ -13,6 +13,7 @@ from kernel.database import Database
 from kernel.ids import new_id
 from kernel.work import Work
 from services.credits.auditing.runs import run_audit
+from services.credits.domain import errors
 from services.credits.domain.approvals import ReversalOfTransfer, SigningOfGrants, WithdrawalForContributor
 from services.credits.domain.errors import (
     ApprovalNeeded,
@@ -29,6 +30,8 @@ from services.credits.domain.errors import (
     PledgeTooSmall,
 )
 from services.credits.domain.grants import Adjustment
+from services.credits.domain.refusals import WHY_REFUSED, why_refused
+from services.credits.domain.wording import hours_text
 from services.credits.settings import Settings
 from services.credits.use_cases.approvals import check_safeguards, check_withdrawal, propose_operation
 from services.credits.use_cases.expiries import carry_credit_in
@@ -65,6 +68,24 @@ async def refused(
             await run(work)
 
 
+class TestReasons:
+    def test_every_refusal_has_its_french_words(self) -> None:
+        codes = {found.code for found in vars(errors).values() if isinstance(found, type) and issubclass(found, errors.Refused)}
+        assert codes - {"refused"} <= WHY_REFUSED.keys()
+
+    @pytest.mark.parametrize(
+        ("code", "missing_minutes", "reason"),
+        [
+            ("campaign-over", 0, "Campagne terminée."),
+            ("not-enough-credit", 90, f"Crédit insuffisant : il manque {hours_text(90)}."),
+            ("daily-limit", 30, f"Plafond du jour atteint : {hours_text(30)} de trop."),
+            ("a-code-of-later", 0, "A-code-of-later."),
+        ],
+    )
+    def test_a_sentence_says_by_how_much(self, code: str, missing_minutes: int, reason: str) -> None:
+        assert why_refused(code, missing_minutes=missing_minutes) == reason
+
+
 class TestWithdrawals:
     async def test_past_what_the_pool_holds(self, scene: Scene) -> None:
         _, contributor = await scene.fund(credit=600, promise=600)
@@ -75,7 +96,7 @@ class TestWithdrawals:
         assert row["account"] == f"pool/{scene.campaign_id}"
         assert (row["asked_by"], row["recorded_at"]) == (str(scene.officer.member_id), scene.now)
         assert row["campaign_id"] == scene.campaign_id
-        assert f"60 minutes are missing on pool/{scene.campaign_id}" in row["reason"]
+        assert row["reason"] == f"Crédit insuffisant : il manque {hours_text(60)}."
 
     async def test_of_contributors_themselves(self, scene: Scene) -> None:
         me = new_id()

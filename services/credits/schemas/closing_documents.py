@@ -9,6 +9,7 @@ from typing import Any
 from kernel.clock import local_date
 from services.credits.domain.closing_report import Report
 from services.credits.domain.closings import TITLES, Step
+from services.credits.domain.refusals import WHY_REFUSED
 from services.credits.domain.wording import decimal_text, euros_text, hours_text, number_text
 from services.credits.schemas.sheets import Number, build_sheet, hours_number, instant_text
 
@@ -22,14 +23,6 @@ KINDS = {
     "settle": "heures faites", "deliver": "heures livrées", "expire": "échéance", "carry": "report",
     "reverse": "contre-passation",
 }  # fmt: skip
-REFUSALS = {
-    "campaign-not-open": "campagne non ouverte",
-    "association-not-on-panel": "association hors du panel",
-    "not-enough-credit": "crédit insuffisant",
-    "pledge-exhausted": "promesse épuisée",
-    "more-than-held": "plus d'heures que la réserve",
-    "nothing-held": "aucune réserve",
-}
 ASSOCIATION_COLUMNS = {
     "Accordé": "granted_minutes",
     "Report reçu": "carried_in_minutes",
@@ -88,7 +81,7 @@ def build_report_document(report: Report) -> dict[str, object]:
         "reversals": [_movement(one) for one in facts["reversals"]],
         "movements": [_movement(one) for one in facts["movements"]],
         "refusals": [
-            [REFUSALS.get(one["code"], one["code"]), number_text(one["count"]), _hours(one["asked_minutes"])]
+            [WHY_REFUSED.get(one["code"], one["code"]), number_text(one["count"]), _hours(one["asked_minutes"])]
             for one in facts["refusals"]
         ],
         "steps": [[TITLES[Step(one["step"])], _instant(one["at"]), one["by"], _accepted(one)] for one in facts["steps"]],

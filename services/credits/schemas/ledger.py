@@ -158,7 +158,7 @@ class RefusalOut(BaseModel):
     association_name: str | None
     contributor_id: UUID | None
     code: str
-    reason: str = Field(description="As it was answered: in French about a mission, else in English.")
+    reason: str = Field(description="For people, in French. Refusals of versions before this one may be in English.")
     asked_minutes: int = Field(description="What it would have moved, or what a pledge was to be worth.")
     missing_minutes: int = Field(description="By how much a bound or a limit was missed; 0 when that was not the reason.")
     account: str | None = Field(description="Where minutes were missing, if that was the reason: `credit/{campaign}/{holder}`.")

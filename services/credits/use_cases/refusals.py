@@ -8,7 +8,7 @@ from functools import partial
 
 from kernel.work import Work
 from services.credits.domain.errors import Refused
-from services.credits.domain.refusals import Attempt
+from services.credits.domain.refusals import Attempt, why_refused
 from services.credits.store import ledger
 from services.credits.store import refusals as store
 
@@ -25,7 +25,7 @@ async def _keep(attempt: Attempt, work: Work, error: Refused) -> None:
         work,
         attempt,
         code=error.code,
-        reason=error.detail,
+        reason=why_refused(error.code, missing_minutes=missing_minutes),
         missing_minutes=missing_minutes,
         account=error.members.get("account"),
         who=who,
