@@ -11,7 +11,7 @@ from cli.console import CliError, confirm, console
 from cli.ledger_exports.writing import find_campaign
 from cli.officer.adjustments import Adjustment
 from cli.officer.refusals import in_french
-from cli.officer.tables import KINDS, STATES, print_proposal, print_requests
+from cli.officer.tables import KINDS, STATES, print_carried_over, print_proposal, print_requests
 from cli.wording import day, hours
 
 NOT_FOUND = 404
@@ -59,7 +59,7 @@ async def decide_request(session: Session, *, request: str, approve: bool, reaso
 
 
 async def _print_request(session: Session, found: Mapping[str, Any]) -> None:
-    """Who proposes what, and why; of grants every line, since that is what is signed."""
+    """Who proposes what, and why; of grants and of what is carried over every line, since that is what is decided."""
     operation = found["operation"]
     names = await _find_names(session, [found["proposed_by"]])
     console.print(f"[bold]{KINDS[found['kind']].capitalize()}[/], {hours(found['minutes'])} : {escape(found['reason'])}")
@@ -69,6 +69,9 @@ async def _print_request(session: Session, found: Mapping[str, Any]) -> None:
         path = f"/campaigns/{found['campaign_id']}/grant-proposals/{operation['proposal_id']}"
         adjusted = {one["association_id"]: Adjustment(one["minutes"], one["reason"]) for one in operation["adjustments"]}
         print_proposal(await session.get(path), adjusted, explained=False)
+    elif found["kind"] == "carry_in":
+        earlier = f"/campaigns/{operation['from_campaign_id']}"
+        print_carried_over(await session.get(f"{earlier}/carried-over"), earlier=(await session.get(earlier))["title"])
     else:
         console.print(", ".join(f"{name} : {value}" for name, value in operation.items() if value is not None), markup=False)
     if found["kind"] in {"grants", "carry_in"}:

@@ -12,7 +12,7 @@ from cli.importer import values as v
 grants_app = typer.Typer(
     cls=TeachingGroup,
     no_args_is_help=True,
-    help="Dotations d'une campagne (grants) : simuler, calculer, lire, signer, publier.",
+    help="Dotations d'une campagne (grants) : simuler, calculer, lire, signer, publier, reporter.",
 )
 approvals_app = typer.Typer(
     cls=TeachingGroup,
@@ -160,6 +160,32 @@ def grants_publish(
     access.run(
         lambda session: publish_grants(session, campaign=campaign, proposal=proposal, contact=contact, folder=folder, yes=yes)
     )
+
+
+@grants_app.command("carry-in")
+@with_access
+def grants_carry_in(
+    access: Access,
+    *,
+    campaign: Campaign,
+    earlier: Annotated[str, typer.Option("--from", help="Référence de la campagne close, p. ex. sceaux-2025.")],
+    expires_on: Annotated[
+        str | None, typer.Option("--expires-on", help="Dernier jour pour le dépenser, p. ex. 30/06/2026 ; sinon la fin.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Reporter dans une campagne ouverte le crédit non dépensé d'une campagne close (carry credit over).
+
+    Seulement si la règle d'échéance de la campagne close est le report. Ce qui sera reporté est montré d'abord, association
+    par association. Le crédit reporté ne vient pas de l'enveloppe : les heures qui le serviront sont à promettre de nouveau.
+    Au-delà du seuil de la campagne, la demande attend une seconde personne (metis approvals).
+
+    [dim]Exemple :[/] metis grants carry-in sceaux-2026 --from sceaux-2025
+    """
+    from cli.officer.grants import carry_in
+
+    last_day = _read_day(expires_on) if expires_on else None
+    access.run(lambda session: carry_in(session, campaign=campaign, earlier=earlier, expires_on=last_day, yes=yes))
 
 
 @approvals_app.command("list")

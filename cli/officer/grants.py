@@ -1,4 +1,4 @@
-"""`metis grants propose|show|sign|publish`: from the computation to the publication, one decision a command."""
+"""`metis grants propose|show|sign|publish|carry-in`: from the computation to the publication, one decision a command."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,12 +13,15 @@ from cli.ledger_exports.writing import find_campaign, write_file
 from cli.officer.adjustments import encode_adjustments, read_adjustments
 from cli.officer.refusals import in_french
 from cli.officer.tables import (
+    print_carried_over,
     print_grants,
     print_proposal,
     print_publications,
     sum_granted,
 )
 from cli.wording import day, hours
+
+ACCEPTED = 202  # it waits for a second person
 
 
 async def propose_grants(session: Session, *, campaign: str) -> None:
@@ -84,7 +87,7 @@ async def sign_grants(
     body |= {"reason": reason} if reason else {}
     with in_french():
         answer = await session.request("POST", f"{base}/grants", body=body, key=str(uuid4()))
-    if answer.status_code == 202:
+    if answer.status_code == ACCEPTED:
         _tell_waiting(answer.json())
         return
     console.print(
@@ -126,6 +129,36 @@ async def publish_grants(
     for format in ("pdf", "csv"):
         file = await write_file(session, f"{base}/grant-publications/{published['id']}", folder, format=format)
         console.print(f"écrit : {escape(str(file))}")
+
+
+async def carry_in(session: Session, *, campaign: str, earlier: str, expires_on: str | None, yes: bool) -> None:
+    """What is left of the earlier campaign, shown before; above the campaign's threshold it waits for a second person."""
+    found, before = await find_campaign(session, ref=campaign), await find_campaign(session, ref=earlier)
+    if found["id"] == before["id"]:
+        raise CliError(
+            "Une campagne ne se reporte pas sur elle-même.", cure="Nommez dans --from la campagne close d'où vient le crédit."
+        )
+    with in_french():
+        left = await session.get(f"/campaigns/{before['id']}/carried-over")
+    if not left["items"]:
+        raise CliError(
+            f"La campagne {earlier} n'a plus rien à reporter.",
+            cure="Seul reporte le crédit non dépensé d'une campagne close dont la règle est « report », et une seule fois.",
+        )
+    print_carried_over(left, earlier=before["title"])
+    console.print(
+        f"À utiliser dans [bold]{escape(found['title'])}[/] jusqu'au [bold]{day(expires_on or found['ends_on'])}[/] "
+        f"(fin de la campagne : {day(found['ends_on'])}). Les heures elles-mêmes restent à promettre de nouveau."
+    )
+    if not yes and not confirm(f"Reporter ce crédit ({hours(left['minutes'])}) ?"):
+        raise CliError("Rien n'est reporté.", cure="Relancez la commande quand vous voudrez.")
+    body = {"from_campaign_id": before["id"]} | ({"expires_on": expires_on} if expires_on else {})
+    with in_french():
+        answer = await session.request("POST", f"/campaigns/{found['id']}/carry-ins", body=body, key=str(uuid4()))
+    if answer.status_code == ACCEPTED:
+        _tell_waiting(answer.json())
+        return
+    console.print(f"[green]✓[/] Reporté : {hours(answer.json()['minutes'])} ; chaque association reçoit un courriel.")
 
 
 async def _get_proposal(session: Session, base: str, proposal: str) -> dict[str, Any]:

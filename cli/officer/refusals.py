@@ -59,6 +59,10 @@ WORDS = {
         "Le plafond du jour d'une même personne serait dépassé.",
         "Continuez demain, demandez à un collègue, ou faites moins.",
     ),
+    "nothing-carried": (
+        "Il n'y a plus rien à reporter de cette campagne.",
+        "Voyez les dotations de la campagne suivante : metis grants show, ou l'extrait d'une association.",
+    ),
     "forbidden": ("Votre identifiant n'en a pas le droit.", "Il faut celui d'un agent de la commune."),
 }
 

@@ -76,6 +76,14 @@ def print_grants(grants: Sequence[Mapping[str, Any]]) -> None:
     console.print(f"Total : [bold]{hours(sum(one['minutes'] - one['reversed_minutes'] for one in grants))}[/]")
 
 
+def print_carried_over(left: Mapping[str, Any], *, earlier: str) -> None:
+    table = make_table(f"Crédit non dépensé de « {escape(earlier)} »", "Association", "À reporter", right=("À reporter",))
+    for one in left["items"]:
+        table.add_row(escape(one["association_name"] or one["association_id"]), hours(one["minutes"]))
+    console.print(table)
+    console.print(f"Total : [bold]{hours(left['minutes'])}[/]")
+
+
 def print_publications(publications: Sequence[Mapping[str, Any]]) -> None:
     table = make_table("Publications", "N°", "Le", "Total accordé", "Remplace", "Empreinte", right=("Total accordé",))
     numbers = {one["id"]: str(one["number"]) for one in publications}

@@ -24,7 +24,7 @@ from kernel.clock import utc_now
 from kernel.database import Database
 from kernel.ids import new_id
 from services.credits.domain import errors
-from services.credits.domain.campaigns import Safeguards
+from services.credits.domain.campaigns import ExpiryRule, Safeguards
 from services.credits.domain.grants import PanelSeat
 from services.credits.domain.ledger import AccountKind
 from services.credits.use_cases.campaigns import admit_association
@@ -202,3 +202,44 @@ class TestApprovals:
         assert "Refusée" in said
         assert await desk.pool() == 600
         assert "Rien n'attend" in await desk.run("approvals", "list")
+
+
+class TestCarryIn:
+    async def start(self, desk: Desk, *, above: int | None) -> tuple[str, str]:
+        """A campaign that closed with 10 h to carry over, and the open one after it; their refs."""
+        refs = []
+        for number, safeguards in enumerate((Safeguards(None, None), Safeguards(above, None))):
+            await desk.scene.start(ends_on=END, expiry=ExpiryRule.CARRY_OVER, safeguards=safeguards)
+            [row] = await desk.scene.fetch("SELECT ref FROM campaign WHERE id = $1", desk.scene.campaign_id)
+            refs.append(row["ref"])
+            if number == 0:
+                await desk.scene.fund(credit=600)
+                await desk.scene.close()
+        return refs[0], refs[1]
+
+    async def test_what_comes_is_shown_before_and_comes_once(self, desk: Desk) -> None:
+        earlier, later = await self.start(desk, above=None)
+        carry = ("grants", "carry-in", later, "--from", earlier)
+        shown = await desk.run(*carry, says="n", fails=True)
+        assert "Total : 10 h" in shown and "31/12/2199" in shown and "Rien n'est reporté" in shown
+        assert await desk.scene.balance(AccountKind.CARRIED) == 0
+        assert "✓ Reporté : 10 h" in await desk.run(*carry, "--expires-on", "30/06/2199", says="o")
+        [lot] = await desk.scene.fetch("SELECT minutes, campaign_id FROM lot WHERE carried_from IS NOT NULL")
+        assert (lot["minutes"], lot["campaign_id"]) == (600, desk.scene.campaign_id)
+        assert "n'a plus rien à reporter" in await desk.run(*carry, fails=True)
+
+    async def test_above_the_threshold_another_person_approves_what_they_are_shown(self, desk: Desk) -> None:
+        earlier, later = await self.start(desk, above=360)
+        said = await desk.run("grants", "carry-in", later, "--from", earlier, "--yes")
+        found = re.search(r"metis approvals approve ([0-9a-f-]{36})", said)
+        assert found is not None
+        assert await desk.scene.fetch("SELECT FROM lot WHERE carried_from IS NOT NULL") == []
+        approve = ("approvals", "approve", found.group(1), "--reason", "Vu en commission", "--yes")
+        done = await desk.run(*approve, by=desk.second)
+        assert "Total : 10 h" in done and "Approuvée, et faite : report de crédit" in done
+
+    async def test_says_what_it_cannot_do(self, desk: Desk) -> None:
+        earlier, later = await self.start(desk, above=None)
+        assert "rien à reporter" in await desk.run("grants", "carry-in", earlier, "--from", later, fails=True)
+        assert "Aucune campagne" in await desk.run("grants", "carry-in", later, "--from", "hiver", fails=True)
+        assert "sur elle-même" in await desk.run("grants", "carry-in", earlier, "--from", earlier, "--yes", fails=True)

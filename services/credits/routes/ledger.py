@@ -18,6 +18,7 @@ from services.credits.schemas.ledger import (
     AccountOut,
     BooksOut,
     CarriedIn,
+    CarriedOver,
     CarryInBody,
     HoldOut,
     LotOut,
@@ -27,10 +28,11 @@ from services.credits.schemas.ledger import (
 )
 from services.credits.store import campaigns, holds, lots, refusals
 from services.credits.store import ledger as store
+from services.credits.store.registry import find_actors
 from services.credits.store.statements import list_balances_at
 from services.credits.tables import account, hold, lot, refusal, transfer
 from services.credits.use_cases.approvals import check_safeguards
-from services.credits.use_cases.expiries import carry_credit_in
+from services.credits.use_cases.expiries import carry_credit_in, list_left
 from services.credits.use_cases.reversals import reverse_transfer
 
 router = make_router("credits")
@@ -106,6 +108,13 @@ async def get_lots(work: InWork, id: UUID, page: OnePage, *, association_id: UUI
     if association_id is not None:
         query = query.where(lot.c.association_id == association_id)
     return await fetch_page(work, query, by=lot.c.id, page=page, shape=LotOut.of)
+
+
+@router.get("/campaigns/{id}/carried-over", **allow("credits:read", Role.OFFICER, Role.OPERATOR, Role.AUDITOR))
+async def get_carried_over(work: InWork, id: UUID) -> CarriedOver:
+    """Read what a campaign carried over and no later one took yet: what `POST /campaigns/{later}/carry-ins` would bring."""
+    left = await list_left(work, await campaigns.get_campaign(work, id))
+    return CarriedOver.of(left, await find_actors(work, left))
 
 
 @router.post(

@@ -1,5 +1,6 @@
 """Accounts, transfers, holds, refusals, statements."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Row
 
 from kernel.clock import LOCAL_ZONE
-from services.credits.domain.campaigns import Campaign
+from services.credits.domain.campaigns import Actor, Campaign
 from services.credits.domain.holds import HoldState, find_lacking_account
 from services.credits.domain.ledger import AccountKind, Transfer, TransferKind, account_name
 from services.credits.domain.refusals import RefusalSubject
@@ -128,6 +129,26 @@ class CarryInBody(Body):
 
 class CarriedIn(BaseModel):
     minutes: int
+
+
+class CarriedOverCredit(BaseModel):
+    association_id: UUID
+    association_name: str | None
+    minutes: int
+
+
+class CarriedOver(BaseModel):
+    minutes: int = Field(description="Of all associations together.")
+    items: list[CarriedOverCredit]
+
+    @classmethod
+    def of(cls, left: Mapping[UUID, int], actors: Mapping[UUID, Actor]) -> "CarriedOver":
+        names = {id: actor.name for id, actor in actors.items()}
+        items = [
+            CarriedOverCredit(association_id=id, association_name=names.get(id), minutes=minutes)
+            for id, minutes in sorted(left.items(), key=lambda one: (names.get(one[0], ""), one[0]))
+        ]
+        return cls(minutes=sum(left.values()), items=items)
 
 
 class HoldOut(BaseModel):

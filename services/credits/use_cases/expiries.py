@@ -102,14 +102,14 @@ async def carry_credit_in(work: Work, campaign_id: UUID, *, from_campaign_id: UU
     return sum(lot.minutes for lot in brought)
 
 
-async def list_left(work: Work, earlier: Campaign) -> dict[UUID, int]:
-    """By association: carried out of the earlier campaign and not yet brought into another. Exact under its lock."""
-    carried = await ledger.list_balances(work, earlier.id, AccountKind.CARRIED)
+async def list_left(work: Work, campaign: Campaign) -> dict[UUID, int]:
+    """By association: carried out of the campaign and not yet brought into another. Exact under its lock."""
+    carried = await ledger.list_balances(work, campaign.id, AccountKind.CARRIED)
     own = Counter[UUID]()
-    for lot in await lots.list_lots(work, earlier.id):
+    for lot in await lots.list_lots(work, campaign.id):
         if lot.carried_from is not None:
             own[lot.association_id] += lot.minutes  # came in: the balance is less by it
-    brought = await lots.sum_brought(work, from_campaign=earlier.id)
+    brought = await lots.sum_brought(work, from_campaign=campaign.id)
     left = {holder: minutes + own[holder] - brought.get(holder, 0) for holder, minutes in carried.items()}
     return {holder: minutes for holder, minutes in left.items() if minutes > 0}
 
