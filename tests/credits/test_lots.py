@@ -24,6 +24,7 @@ from tests.builders.lots import (
     make_lot,
     release_of,
     reservation,
+    reverse,
     settlement_of,
 )
 from tests.support.books import check_books
@@ -175,6 +176,23 @@ class TestSettlementInParts:
         answer = await decide_one(scene, settlement_of(mission, 0, part="b"))
         assert (answer.hold, answer.refusal, answer.is_new) == (first.hold, None, False)
         assert await scene.fetch("SELECT * FROM hold") == before
+
+    async def test_no_minutes_are_answered_alike_whatever_came_of_the_mission(self, scene: Scene) -> None:
+        funded = await fund_two_lots(scene)
+        mission = await funded.reserve(45)
+        nothing, end = settlement_of(mission, 0, part="b"), settlement_of(mission, 0)
+        await decide_one(scene, settlement_of(mission, 15, part="a"))
+        await decide_one(scene, nothing)
+        assert (await decide_one(scene, end)).is_new
+        for state in (HoldState.SETTLED, HoldState.REVERSED):
+            for said in (nothing, end):
+                answer = await decide_one(scene, said)
+                assert answer.hold is not None
+                assert (answer.hold.state, answer.refusal, answer.is_new) == (state, None, False)
+            if state is HoldState.SETTLED:
+                for settled in await list_transfers(scene, "settle"):
+                    await reverse(scene, settled)
+        assert await scene.fetch("SELECT FROM refusal") == []
 
     async def test_the_same_part_of_other_minutes_is_refused(self, scene: Scene) -> None:
         funded = await fund_two_lots(scene)

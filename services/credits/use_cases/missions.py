@@ -255,30 +255,31 @@ def _settle(desk: _Desk, work: Work, command: Settlement) -> Answer:
     hold = desk.holds.get(command.mission_id)
     if hold is None or hold.state is HoldState.ASKED:
         raise MissionUnknown(f"Mission {command.mission_id} is validated, and was never agreed here.")
-    if (before := _find_settled(desk, command)) is not None:
-        return Answer(hold, is_new=before)
+    if _was_settled(desk, command) or _settles_nothing(hold, command):
+        return Answer(hold, is_new=False)
     refusal = decide_settlement(hold, served_minutes=command.minutes)
     if command.minutes:
         refusal = refusal or desk.obstacles.get(hold.mission_id)
     if refusal is not None:
         telling.tell_settlement_refused(work, hold, refusal)
         return desk.refuse(work, refusal, hold, subject="settlement", minutes=command.minutes)
-    if not command.minutes and not command.is_final:
-        return Answer(hold, is_new=False)  # a part of nothing moves nothing, now or when it is said again
     return Answer(_post_settlement(desk, work, hold, command))
 
 
-def _find_settled(desk: _Desk, command: Settlement) -> bool | None:
-    """False when these minutes were settled before; None when they were not. Raises when it were others."""
-    hold = desk.holds[command.mission_id]
+def _was_settled(desk: _Desk, command: Settlement) -> bool:
+    """Whether these minutes were settled before. Raises when it were others."""
     before = desk.settled.get(f"settle-{command.part}:deliver:{command.mission_id}")
     if before is None and command.part == "end":
         before = desk.settled.get(f"deliver:{command.mission_id}")  # as it was called before there were parts
     if before is not None and before != command.minutes:
         raise TransferKeyReused(f"Part {command.part} of this mission settled {before} minutes; name another part.")
-    if before is not None or (hold.state is HoldState.SETTLED and command.is_final and not command.minutes):
-        return False
-    return None
+    return before is not None
+
+
+def _settles_nothing(hold: Hold, command: Settlement) -> bool:
+    """No minutes, and no end of a hold that runs: what left no transfer when it was said first moves nothing later either."""
+    ends = command.is_final and hold.state not in (HoldState.SETTLED, HoldState.REVERSED)
+    return not command.minutes and not ends
 
 
 def _post_settlement(desk: _Desk, work: Work, hold: Hold, command: Settlement) -> Hold:
