@@ -85,6 +85,10 @@ class TestReasons:
     def test_a_sentence_says_by_how_much(self, code: str, missing_minutes: int, reason: str) -> None:
         assert why_refused(code, missing_minutes=missing_minutes) == reason
 
+    def test_a_sentence_says_where_minutes_are_missing(self) -> None:
+        said = why_refused("not-enough-credit", missing_minutes=90, account=f"pool/{new_id()}")
+        assert said == f"Enveloppe : il manque {hours_text(90)}."
+
 
 class TestWithdrawals:
     async def test_past_what_the_pool_holds(self, scene: Scene) -> None:
@@ -96,7 +100,7 @@ class TestWithdrawals:
         assert row["account"] == f"pool/{scene.campaign_id}"
         assert (row["asked_by"], row["recorded_at"]) == (str(scene.officer.member_id), scene.now)
         assert row["campaign_id"] == scene.campaign_id
-        assert row["reason"] == f"Crédit insuffisant : il manque {hours_text(60)}."
+        assert row["reason"] == f"Enveloppe : il manque {hours_text(60)}."
 
     async def test_of_contributors_themselves(self, scene: Scene) -> None:
         me = new_id()

@@ -5,6 +5,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from services.credits.domain.ledger import CAMPAIGN_ACCOUNTS, CONTRIBUTOR_ACCOUNTS, Transfer
+from services.credits.domain.ledger_words import ACCOUNTS
 from services.credits.domain.wording import hours_text
 
 # By code, as the town's people read it: beside each refusal that is kept, and in a campaign's report.
@@ -55,9 +56,9 @@ WHY_REFUSED = {
 _TOO_MUCH = {"daily-limit", "more-than-held", "pledge-too-small"}
 
 
-def why_refused(code: str, *, missing_minutes: int) -> str:
-    """One French sentence: what was in the way, and by how much."""
-    known = WHY_REFUSED.get(code, code)
+def why_refused(code: str, *, missing_minutes: int, account: str | None = None) -> str:
+    """One French sentence: what was in the way, and by how much. `account`: where minutes are missing, `pool/{campaign}`."""
+    known = ACCOUNTS[account.partition("/")[0]] if account else WHY_REFUSED.get(code, code)
     by = f"{hours_text(missing_minutes)} de trop" if code in _TOO_MUCH else f"il manque {hours_text(missing_minutes)}"
     return f"{known[0].upper()}{known[1:]}{f' : {by}' if missing_minutes else ''}."
 

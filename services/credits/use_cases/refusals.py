@@ -20,13 +20,14 @@ def keep_if_refused(work: Work, attempt: Attempt) -> None:
 
 async def _keep(attempt: Attempt, work: Work, error: Refused) -> None:
     missing_minutes = error.members.get("missing_minutes", 0)
+    account = error.members.get("account")
     who = ledger.author_of(work).who
     await store.add_refusal(
         work,
         attempt,
         code=error.code,
-        reason=why_refused(error.code, missing_minutes=missing_minutes),
+        reason=why_refused(error.code, missing_minutes=missing_minutes, account=account),
         missing_minutes=missing_minutes,
-        account=error.members.get("account"),
+        account=account,
         who=who,
     )
