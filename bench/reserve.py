@@ -1,8 +1,9 @@
-"""Reserve and settle over HTTP, through the gateway: pairs a second, and where the time goes.
+"""Reserve and settle, and promise, over HTTP and through the gateway: how many a second, and where the time goes.
 
 Each caller is a platform that keeps its own missions: it sets credit aside (`POST …/holds`), then spends it (`POST
 …/settlements`). Associations and companies by chance. Processor time is that of each process between the first pair and
-the last; time on the way is that of one caller alone, by its spans. `python -m bench.reserve` (see docs/performance.md).
+the last; time on the way is that of one caller alone, by its spans. Then companies promise hours (`PUT …/pledges/refs/…`),
+taken many in one transaction, or each in its own with an Idempotency-Key. `python -m bench.reserve` (see docs/performance.md).
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from tests.support.waiting import wait_until
 PARTIES = 20
 CALLERS = (1, 16, 64)
 SECONDS = 8.0
+ROUNDS = 3  # of promises, each way in turn
 MINUTES = 15
 
 
@@ -129,6 +131,49 @@ async def run_callers(stage: Stage, stack: Stack, *, callers: int, seconds: floa
     return run
 
 
+async def promise(stage: Stage, *, callers: int, seconds: float, keyed: bool) -> float:
+    """Promises a second."""
+    bearer = {"authorization": f"Bearer {await stage.town.officer.token()}"}
+    promised = 0
+    began = time.perf_counter()
+
+    async def go_on() -> None:
+        nonlocal promised
+        while time.perf_counter() < began + seconds:
+            path = f"campaigns/{stage.campaign}/pledges/refs/{new_id()}"
+            body = {"contributor_id": random.choice(stage.companies), "minutes": MINUTES}
+            headers = bearer | ({"idempotency-key": str(new_id())} if keyed else {})
+            async with stage.platform.put(path, json=body, headers=headers) as answer:
+                await answer.read()
+            promised += 1
+
+    await asyncio.gather(*(go_on() for _ in range(callers)))
+    return promised / (time.perf_counter() - began)
+
+
+async def measure_promises(stage: Stage) -> dict[int, list[tuple[float, float]]]:
+    """By callers and round: a second together, and each in its own transaction."""
+    found: dict[int, list[tuple[float, float]]] = {callers: [] for callers in CALLERS}
+    for callers, rounds in found.items():
+        await promise(stage, callers=callers, seconds=1, keyed=False)  # warm
+        for _ in range(ROUNDS):
+            speeds = [await promise(stage, callers=callers, seconds=SECONDS / 2, keyed=keyed) for keyed in (False, True)]
+            rounds.append((speeds[0], speeds[1]))
+        print(f"  {callers} callers promise", file=sys.stderr, flush=True)
+    return found
+
+
+def report_promises(found: dict[int, list[tuple[float, float]]]) -> None:
+    rows: list[list[str]] = []
+    result: dict[str, float] = {}
+    for callers, rounds in found.items():
+        together, apart = (statistics.median(speeds) for speeds in zip(*rounds, strict=True))
+        ratio = statistics.median(one / other for one, other in rounds)
+        rows.append([f"{callers} callers", f"{together:,.0f}", f"{apart:,.0f}", f"{ratio:.2f}"])
+        result |= {f"promises_per_second_{callers}": round(together, 1), f"promises_together_vs_apart_{callers}": round(ratio, 2)}
+    print_report("Promises through the gateway", ["", "a second", "with a key, each apart", "ratio"], rows, result)
+
+
 async def ask(platform: ClientSession, path: str, body: dict[str, object]) -> None:
     async with platform.post(path, json=body) as answer:
         await answer.read()
@@ -209,8 +254,10 @@ async def measure(folder: Path) -> None:
                 if callers == min(CALLERS):
                     spans = await _read_spans(stack, requests=2 * runs[callers].pairs)
                     way = {name: read_way(spans, ending=f"/{name}") for name in ("holds", "settlements")}
+            promises = await measure_promises(stage)
             await stage.platform.close()
             report(runs, way)
+            report_promises(promises)
 
 
 async def _read_spans(stack: Stack, *, requests: int) -> list[Span]:

@@ -88,8 +88,8 @@ class MetisRoute(APIRoute):
 class CallerRoute(MetisRoute):
     """Authorises, and leaves the transaction to the use case, which may share one among many requests.
 
-    What such a route writes bears a key of its own (a mission's id), so that repeating it gives the same answer; it needs
-    no stored one.
+    What such a route writes bears a key of its own (a mission's id, a pledge's ref), so that repeating it has one effect. A
+    request with an Idempotency-Key gets a transaction of its own, as on any other route: key, effect and answer commit together.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -99,7 +99,12 @@ class CallerRoute(MetisRoute):
             request.state.caller = caller = authorise(request, scope=self.scope, roles=self.roles)
             log_territory.set(caller.territory)
             trace.get_current_span().set_attribute("metis.territory", caller.territory)
-            return await run(request)
+            request.state.work = None
+            key = request.headers.get("idempotency-key")
+            if key is None or request.method not in WRITES:
+                return await run(request)
+            async with open_work(request.app.state.database, caller) as request.state.work:
+                return await _answer_once(request, request.state.work, run, key=key)
 
         return handle
 
@@ -195,6 +200,15 @@ async def _current_caller(request: Request) -> Caller:
 
 
 ByCaller = Annotated[Caller, Depends(_current_caller)]
+
+
+async def _own_work(request: Request) -> Work | None:
+    work: Work | None = request.state.work
+    return work
+
+
+# Of a `CallerRoute`: the transaction of a request that brought a key, and must be used then.
+OwnWork = Annotated[Work | None, Depends(_own_work)]
 
 
 async def _version_to_edit(

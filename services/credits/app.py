@@ -11,6 +11,7 @@ from services.credits.sealing.job import make_sealing
 from services.credits.settings import Settings
 from services.credits.use_cases.combiner import Combiner
 from services.credits.use_cases.missions import decide_missions
+from services.credits.use_cases.pledges import answer_promises
 
 
 def make_service(settings: Settings | None = None) -> FastAPI:
@@ -24,3 +25,4 @@ def make_service(settings: Settings | None = None) -> FastAPI:
 
 def _prepare(app: FastAPI) -> None:
     app.state.missions = Combiner(app.state.database, decide_missions)
+    app.state.promises = Combiner(app.state.database, answer_promises)

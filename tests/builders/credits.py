@@ -10,7 +10,7 @@ from kernel.auth import Caller, Role
 from kernel.database import Database
 from kernel.events.envelope import Envelope, Event
 from kernel.events.matching import MissionAgreed, MissionCancelled, MissionProposed, MissionValidated
-from kernel.events.registry import ActorRecorded
+from kernel.events.registry import ActorRecorded, MemberRecorded
 from kernel.ids import new_id
 from kernel.work import Work, open_work
 from services.credits.domain.campaigns import Campaign, CampaignFacts, CampaignState, ExpiryRule, Rules, Safeguards
@@ -125,6 +125,16 @@ class Scene:
             )
         )
         return actor_id
+
+    async def record_citizen(self) -> UUID:
+        citizen = new_id()
+        await self.handle(
+            MemberRecorded(
+                member_id=citizen, version=1, ref="c", actor_id=None, display_name="Une habitante", email="h@exemple.test",
+                roles=["volunteer"], locale="fr", archived=False,
+            )
+        )  # fmt: skip
+        return citizen
 
     async def pledge(self, minutes: int, *, contributor_id: UUID | None = None, ref: str | None = None) -> UUID:
         """Returns the contributor."""

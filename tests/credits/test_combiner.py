@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from kernel.auth import Caller, Role
 from kernel.bus.transport import Outgoing
@@ -22,7 +23,7 @@ from services.credits.domain.ledger import AccountKind
 from services.credits.store import ledger
 from services.credits.use_cases.combiner import Combiner
 from services.credits.use_cases.missions import Answer, Command, Reservation, decide_missions
-from services.credits.use_cases.pledges import decide_promises
+from services.credits.use_cases.pledges import answer_promises, decide_promises
 from tests.builders.credits import Scene
 from tests.builders.lots import reservation, settlement_of
 from tests.support.books import check_books
@@ -241,6 +242,21 @@ class TestTerritories:
 
 
 class TestPromises:
+    async def test_one_that_waits_for_its_pledge_holds_up_no_new_one(self, scene: Scene, database: Database) -> None:
+        promises = Combiner(database, answer_promises)
+        contributor = new_id()
+        said, new = (Promise(scene.campaign_id, ref, contributor, 60) for ref in ("said", "new"))
+        await promises.submit(scene.officer, said)
+        async with scene.work() as work:
+            await work.connection.execute(text("SELECT FROM pledge WHERE ref = 'said' FOR UPDATE"))
+            waiting = asyncio.create_task(promises.submit(scene.officer, replace(said, minutes=90)))
+            other = asyncio.create_task(promises.submit(scene.officer, new))
+            await wait_for_lock(scene)
+            assert (await other).outcome is Outcome.CREATED
+            assert not waiting.done()
+        assert (await waiting).pledge.minutes == 90
+        await check_books(scene.fetch, [scene.campaign_id])
+
     async def test_one_ref_at_two_replicas_at_once_is_one_pledge(
         self, scene: Scene, make_database: Callable[..., Database]
     ) -> None:

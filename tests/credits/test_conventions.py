@@ -14,7 +14,6 @@ from kernel.clock import local_date
 from kernel.database import Database
 from kernel.errors import Forbidden
 from kernel.events.credits import ConventionConcluded, ConventionDrafted, MissionSettled, SettlementRefused
-from kernel.events.registry import MemberRecorded
 from kernel.ids import new_id
 from services.credits.domain.campaigns import Outcome
 from services.credits.domain.conventions import (
@@ -285,13 +284,7 @@ class TestAcceptConvention:
                 await accept_convention(work, agreed.mission_id, version=3, side=Side.ASSOCIATION)
 
     async def test_a_citizen_accepts_for_themself_and_is_not_named(self, scene: Scene, pair: Pair) -> None:
-        citizen = new_id()
-        await scene.handle(
-            MemberRecorded(
-                member_id=citizen, version=1, ref="c", actor_id=None, display_name="Une habitante", email="h@exemple.test",
-                roles=["volunteer"], locale="fr", archived=False,
-            )
-        )  # fmt: skip
+        citizen = await scene.record_citizen()
         await scene.pledge(600, contributor_id=citizen)
         agreed = await agree_mission(scene, Pair(pair.association_id, citizen))
         async with scene.work() as work:

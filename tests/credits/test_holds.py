@@ -13,9 +13,13 @@ from fastapi import FastAPI
 from kernel.auth import Role
 from kernel.clock import local_date, utc_now
 from kernel.database import Database
+from kernel.errors import Unavailable
 from kernel.events.credits import CreditReserved, MissionSettled, ReservationRefused
 from kernel.ids import new_id
+from services.credits.domain.errors import HoldRefused
 from services.credits.domain.ledger import AccountKind
+from services.credits.use_cases import missions
+from services.credits.use_cases.missions import Reservation, decide_mission
 from tests.builders.credits import Scene
 from tests.builders.documents import Pair, make_pair
 from tests.support.clients import client_for, make_caller
@@ -44,8 +48,9 @@ def make_body(association: UUID, contributor: UUID, *, minutes: int = 60, missio
     }
 
 
-async def hold(partner: httpx2.AsyncClient, scene: Scene, body: dict[str, Any]) -> httpx2.Response:
-    return await partner.post(f"/campaigns/{scene.campaign_id}/holds", json=body)
+async def hold(partner: httpx2.AsyncClient, scene: Scene, body: dict[str, Any], *, key: str | None = None) -> httpx2.Response:
+    headers = {} if key is None else {"idempotency-key": key}
+    return await partner.post(f"/campaigns/{scene.campaign_id}/holds", json=body, headers=headers)
 
 
 @pytest.fixture
@@ -96,6 +101,60 @@ class TestPostHold:
     async def test_is_not_for_everybody(self, app: FastAPI, territory: str, scene: Scene) -> None:
         async with client_for(app, make_caller(territory, Role.ASSOCIATION)) as association:
             assert (await hold(association, scene, make_body(new_id(), new_id()))).status_code == 403
+
+
+class TestIdempotencyKey:
+    """A mission's id is the key of its hold; a platform may send an Idempotency-Key beside it, as with every other write."""
+
+    async def test_the_same_request_gives_the_very_same_answer(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded)
+        answers = await asyncio.gather(*(hold(partner, scene, body, key="k1") for _ in range(6)))
+        assert [answer.status_code for answer in answers] == [201] * 6
+        assert len({answer.content for answer in answers}) == 1
+        assert sum("idempotent-replay" in answer.headers for answer in answers) == 5
+        assert await scene.balance(AccountKind.HELD, funded[0]) == 60
+
+    async def test_another_request_is_refused_and_moves_nothing(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded)
+        assert (await hold(partner, scene, body, key="k1")).status_code == 201
+        path = f"/campaigns/{scene.campaign_id}/holds/{body['mission_id']}/settlements"
+        for answer in (
+            await hold(partner, scene, make_body(*funded), key="k1"),
+            await partner.post(path, json={"minutes": 60}, headers={"idempotency-key": "k1"}),
+        ):
+            assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "idempotency-key-reused")
+        assert await scene.balance(AccountKind.HELD, funded[0]) == 60
+
+    async def test_a_refusal_is_kept_and_told_once_and_asked_again_stays(
+        self, partner: httpx2.AsyncClient, scene: Scene, funded: tuple[UUID, UUID]
+    ) -> None:
+        body = make_body(*funded, minutes=660)
+        answers = [await hold(partner, scene, body, key="k1") for _ in range(2)]
+        assert [(answer.status_code, answer.json()["missing_minutes"]) for answer in answers] == [(409, 60)] * 2
+        assert len(await scene.published(ReservationRefused)) == 1
+        assert [row["missing_minutes"] for row in await scene.fetch("SELECT missing_minutes FROM refusal")] == [60]
+
+    async def test_what_is_refused_no_more_when_it_is_kept_is_to_be_asked_again(
+        self, scene: Scene, funded: tuple[UUID, UUID], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Credit comes between the refusal and its keeping: nothing was set aside, and the answer is not that it was refused."""
+        command = Reservation(new_id(), scene.campaign_id, *funded, 660, date(2199, 6, 30))
+
+        async def ask() -> None:
+            async with scene.work() as work:
+                answer = await decide_mission(work, command)
+                assert answer.refusal is not None
+                monkeypatch.setattr(missions, "decide_reservation", lambda means, **said: None)
+                raise HoldRefused("not this one")
+
+        with pytest.raises(Unavailable):
+            await ask()
+        assert await scene.fetch("SELECT FROM hold") == []
+        assert await scene.fetch("SELECT FROM refusal") == []
 
 
 class TestConvention:

@@ -11,7 +11,6 @@ from sqlalchemy import Row
 from kernel.auth import Role
 from kernel.errors import Forbidden
 from kernel.events.credits import ReceiptIssued
-from kernel.events.registry import MemberRecorded
 from kernel.ids import new_id
 from services.credits.domain.document_errors import (
     AlreadyReceipted,
@@ -143,13 +142,7 @@ class TestIssueReceipt:
             await issue(scene, pair, mission_id)
 
     async def test_a_citizens_time_is_no_gift_of_a_company(self, scene: Scene, pair: Pair) -> None:
-        citizen = new_id()
-        await scene.handle(
-            MemberRecorded(
-                member_id=citizen, version=1, ref="c", actor_id=None, display_name="Une habitante", email="h@exemple.test",
-                roles=["volunteer"], locale="fr", archived=False,
-            )
-        )  # fmt: skip
+        citizen = await scene.record_citizen()
         await scene.pledge(600, contributor_id=citizen)
         lone = Pair(pair.association_id, citizen)
         mission_id = await serve_mission(scene, lone)

@@ -1,5 +1,6 @@
 """The credits service over HTTP: who may do what, the shapes, and a campaign from draft to statement."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -162,6 +163,44 @@ class TestPledges:
             back = await company.post(f"/pledges/{mine.json()['id']}/withdrawals", json={"minutes": 15, "reason": "Un congé"})
             assert (back.status_code, back.json()["minutes"]) == (201, 45)
 
+    async def test_many_at_once_each_get_their_own_answer(
+        self, app: FastAPI, officer: httpx2.AsyncClient, scene: Scene, territory: str
+    ) -> None:
+        """New ones, one that is there, one said by nobody who may, and one that is too low: taken together, answered apart."""
+        _, contributor = await fund(officer, scene)  # 1 275 of its 1 500 minutes are granted
+        base, citizen = f"/campaigns/{scene.campaign_id}/pledges/refs", await scene.record_citizen()
+        async with client_for(app, make_caller(territory, Role.VOLUNTEER, member_id=citizen)) as volunteer:
+            asked = [
+                officer.put(f"{base}/new", json={"contributor_id": str(contributor), "minutes": 90, "note": "Régie"}),
+                volunteer.put(f"{base}/mine", json={"contributor_id": str(citizen), "minutes": 60}),
+                volunteer.put(f"{base}/theirs", json={"contributor_id": str(contributor), "minutes": 60}),
+                officer.put(f"{base}/p1", json={"contributor_id": str(contributor), "minutes": 1500}),
+                officer.put(f"{base}/p1", json={"contributor_id": str(contributor), "minutes": 60}),
+            ]
+            new, mine, theirs, same, lower = await asyncio.gather(*asked)
+        assert (new.status_code, new.json()["contributor_name"], new.json()["note"]) == (201, "Pixelune", "Régie")
+        listed = (await officer.get(f"/campaigns/{scene.campaign_id}/pledges")).json()["items"]
+        assert new.json() in [one | {"outcome": "created"} for one in listed]
+        assert (mine.status_code, mine.json()["contributor_name"], mine.json()["contributor_kind"]) == (201, None, "citizen")
+        assert (theirs.status_code, theirs.json()["type"].rpartition("/")[2]) == (403, "forbidden")
+        assert (same.status_code, same.json()["outcome"], same.headers["etag"]) == (200, "unchanged", '"1"')
+        assert lower.status_code == 409
+        (refusal,) = (await officer.get(f"/campaigns/{scene.campaign_id}/refusals")).json()["items"]
+        assert (refusal["subject"], refusal["asked_minutes"]) == ("withdrawal", 1440)
+
+    async def test_one_ref_at_once_is_one_pledge(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        pledge = {"contributor_id": str(await scene.record_actor(kind="company")), "minutes": 60}
+        path = f"/campaigns/{scene.campaign_id}/pledges/refs/p"
+        answers = await asyncio.gather(*(officer.put(path, json=pledge) for _ in range(8)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 7 + [201]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+
+    async def test_of_an_unknown_campaign_is_refused_alone(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        pledge = {"contributor_id": str(await scene.record_actor(kind="company")), "minutes": 60}
+        paths = [f"/campaigns/{campaign}/pledges/refs/p" for campaign in (scene.campaign_id, new_id())]
+        answers = await asyncio.gather(*(officer.put(path, json=pledge) for path in paths))
+        assert [answer.status_code for answer in answers] == [201, 404]
+
 
 class TestLedger:
     async def test_books_sum_to_zero(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
@@ -221,7 +260,7 @@ class TestLedger:
         assert (answer.status_code, answer.json()["missing_minutes"]) == (409, 1275)
         (refusal,) = (await officer.get(f"{base}/refusals")).json()["items"]
         assert (refusal["subject"], refusal["code"], refusal["asked_minutes"]) == ("withdrawal", "not-enough-credit", 1500)
-        assert (refusal["reason"], refusal["contributor_id"]) == (answer.json()["detail"], str(contributor))
+        assert (refusal["reason"], refusal["contributor_id"]) == ("Enveloppe : il manque 21\u202fh\u202f15.", str(contributor))
         assert (refusal["mission_id"], refusal["association_id"]) == (None, None)
         assert refusal["account"] == f"pool/{scene.campaign_id}"
         for actor_id, many in ((contributor, 1), (new_id(), 0)):

@@ -22,6 +22,7 @@ from services.credits.routes import (
 
 routers = [
     campaigns.router,
+    pledges.together,
     pledges.router,
     grants.router,
     what_if.router,

@@ -9,24 +9,23 @@ from uuid import UUID
 from fastapi import Depends, Request, Response
 
 from kernel.auth import TOWN, Role
-from kernel.routing import ByCaller, CallerRoute, allow, make_router
+from kernel.routing import ByCaller, CallerRoute, OwnWork, allow, make_router
 from services.credits.domain.errors import HoldRefused
 from services.credits.domain.holds import find_lacking_account
 from services.credits.schemas.fields import ReasonBody
 from services.credits.schemas.holds import HoldAnswer, HoldBody, SettlementBody
-from services.credits.use_cases.combiner import Combiner
-from services.credits.use_cases.missions import Answer, Command, Release, Reservation, Settlement
+from services.credits.use_cases.combiner import Apart, Combiner
+from services.credits.use_cases.missions import Answer, Command, Release, Reservation, Settlement, decide_mission
 
 router = make_router("credits", route_class=CallerRoute)
-Missions = Combiner[Command, Answer]
 
 
-async def _missions(request: Request) -> Missions:
-    combiner: Missions = request.app.state.missions
-    return combiner
+async def _missions(request: Request, work: OwnWork) -> Combiner[Command, Answer] | Apart[Command, Answer]:
+    together: Combiner[Command, Answer] = request.app.state.missions
+    return together if work is None else Apart(work, decide_mission)
 
 
-InTurn = Annotated[Missions, Depends(_missions)]
+Missions = Annotated[Combiner[Command, Answer] | Apart[Command, Answer], Depends(_missions)]
 
 
 def _shape(answer: Answer, response: Response, *, status: int) -> HoldAnswer:
@@ -54,7 +53,7 @@ def _shape(answer: Answer, response: Response, *, status: int) -> HoldAnswer:
     responses={200: {"model": HoldAnswer, "description": "It was decided before; this is how it stands."}},
     **allow("credits:reserve", *TOWN, Role.PARTNER),
 )
-async def post_hold(caller: ByCaller, missions: InTurn, id: UUID, body: HoldBody, response: Response) -> HoldAnswer:
+async def post_hold(caller: ByCaller, missions: Missions, id: UUID, body: HoldBody, response: Response) -> HoldAnswer:
     """Set credit aside for an agreed mission of your own platform. The mission's id is the key: ask again as often as needed."""
     command = Reservation(body.mission_id, id, body.association_id, body.contributor_id, body.minutes, body.ends_on)
     return _shape(await missions.submit(caller, command), response, status=201)
@@ -62,7 +61,7 @@ async def post_hold(caller: ByCaller, missions: InTurn, id: UUID, body: HoldBody
 
 @router.post("/campaigns/{id}/holds/{mission_id}/settlements", **allow("credits:reserve", *TOWN, Role.PARTNER))
 async def post_settlement(
-    caller: ByCaller, missions: InTurn, *, id: UUID, mission_id: UUID, body: SettlementBody, response: Response
+    caller: ByCaller, missions: Missions, *, id: UUID, mission_id: UUID, body: SettlementBody, response: Response
 ) -> HoldAnswer:
     """Spend validated minutes of a mission, in one or several parts; the last one gives the rest back. The part is the key."""
     command = Settlement(mission_id, id, body.minutes, body.is_final, body.part)
@@ -71,7 +70,7 @@ async def post_settlement(
 
 @router.post("/campaigns/{id}/holds/{mission_id}/release", **allow("credits:reserve", *TOWN, Role.PARTNER))
 async def post_release(
-    caller: ByCaller, missions: InTurn, *, id: UUID, mission_id: UUID, body: ReasonBody, response: Response
+    caller: ByCaller, missions: Missions, *, id: UUID, mission_id: UUID, body: ReasonBody, response: Response
 ) -> HoldAnswer:
     """Call the mission off: what is still held goes back, what was served stays served."""
     return _shape(await missions.submit(caller, Release(mission_id, id, None, body.reason)), response, status=200)

@@ -1,14 +1,15 @@
-"""Pledges of companies and citizens."""
+"""Pledges of companies and citizens. Promises are taken many callers in one transaction (use_cases/combiner.py)."""
 
+from dataclasses import asdict
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Path, Response
+from fastapi import Depends, Path, Request, Response
 
 from kernel.auth import TOWN, Role
 from kernel.paging import OnePage, Page, fetch_page
-from kernel.routing import InWork, allow, make_router
-from services.credits.domain.campaigns import Outcome
+from kernel.routing import ByCaller, CallerRoute, InWork, OwnWork, allow, make_router
+from services.credits.domain.campaigns import Outcome, Promise
 from services.credits.routes.access import CONCERNED, only_own
 from services.credits.routes.approvals import WAITS, answer_waiting
 from services.credits.schemas.campaigns import PledgeBody, PledgeOut, PledgeWritten, WithdrawalBody
@@ -17,29 +18,46 @@ from services.credits.store import campaigns as store
 from services.credits.tables import pledge
 from services.credits.use_cases import pledges as use_cases
 from services.credits.use_cases.approvals import check_withdrawal
-from services.credits.use_cases.safeguards import hold_allowance
+from services.credits.use_cases.combiner import Apart, Combiner
+from services.credits.use_cases.pledges import Answer
 
 router = make_router("credits")
+together = make_router("credits", route_class=CallerRoute)
 CONTRIBUTORS = (*TOWN, Role.COMPANY, Role.VOLUNTEER)
 
 
-@router.put(
+async def _promises(request: Request, work: OwnWork) -> Combiner[Promise, Answer] | Apart[Promise, Answer]:
+    combiner: Combiner[Promise, Answer] = request.app.state.promises
+    return combiner if work is None else Apart(work, use_cases.answer_promise)
+
+
+Promises = Annotated[Combiner[Promise, Answer] | Apart[Promise, Answer], Depends(_promises)]
+
+
+@together.put(
     "/campaigns/{id}/pledges/refs/{ref}",
     responses={201: {"model": PledgeWritten, "description": "It was not there before."}},
     **allow("credits:write", *CONTRIBUTORS),
 )
 async def put_pledge(
-    work: InWork, id: UUID, ref: Annotated[Ref, Path(description="Your own key for it.")], body: PledgeBody, response: Response
+    caller: ByCaller,
+    promises: Promises,
+    *,
+    id: UUID,
+    ref: Annotated[Ref, Path(description="Your own key for it.")],
+    body: PledgeBody,
+    response: Response,
 ) -> PledgeWritten:
     """Promise hours under your own key: more adds to the pool, fewer takes back what it still holds, the same changes nothing."""
-    await hold_allowance(work, id)
-    found, outcome = await use_cases.pledge_hours(
-        work, id, ref=ref, contributor_id=body.contributor_id, minutes=body.minutes, note=body.note
+    answer = await promises.submit(caller, Promise(id, ref, body.contributor_id, body.minutes, body.note))
+    response.status_code = 201 if answer.outcome == Outcome.CREATED else 200
+    response.headers["ETag"] = f'"{answer.pledge.version}"'
+    return PledgeWritten(
+        **asdict(answer.pledge),
+        contributor_name=answer.contributor_name,
+        contributor_kind=answer.contributor_kind,
+        outcome=answer.outcome,
     )
-    response.status_code = 201 if outcome == Outcome.CREATED else 200
-    response.headers["ETag"] = f'"{found.version}"'
-    row = await store.get_pledge_row(work, found.id)
-    return PledgeWritten.model_validate({**row._mapping, "outcome": outcome})
 
 
 @router.get("/campaigns/{id}/pledges", **allow("credits:read", *CONCERNED))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from uuid import UUID
 
-from sqlalchemy import ARRAY, any_, bindparam, select
+from sqlalchemy import ARRAY, any_, bindparam, literal_column, null, select
 from sqlalchemy import Uuid as UuidType
 from sqlalchemy.dialects.postgresql import insert
 
@@ -35,10 +35,18 @@ async def get_territory_name(work: Work) -> str:
     return (await work.connection.execute(query)).scalar_one_or_none() or work.territory
 
 
+_AMONG = any_(bindparam("ids", type_=ARRAY(UuidType)))
 _SAVE_ACTOR = write_row(actor, key=("territory", "id"), if_newer=True)
 _SAVE_MEMBER = Prepared(insert(member).on_conflict_do_nothing(), columns=member.c.keys())
 _SAVE_MISSION = Prepared(insert(mission).on_conflict_do_nothing(), columns=mission.c.keys())
-_FIND_ACTORS = Prepared(select(actor).where(actor.c.id == any_(bindparam("ids", type_=ARRAY(UuidType)))))
+_FIND_ACTORS = Prepared(select(actor).where(actor.c.id == _AMONG))
+
+
+_FIND_CONTRIBUTORS = Prepared(
+    select(actor.c.id, actor.c.name, actor.c.kind)
+    .where(actor.c.id == _AMONG)
+    .union_all(select(member.c.id, null(), literal_column("'citizen'")).where(member.c.id == _AMONG))
+)
 
 
 async def save_actor(work: Work, found: Actor, *, version: int) -> None:
@@ -73,6 +81,11 @@ async def save_missions(work: Work, proposed: Iterable[tuple[UUID, ToldMission, 
 
 async def find_mission_volunteer(work: Work, mission_id: UUID) -> UUID | None:
     return (await work.connection.execute(select(mission.c.volunteer_id).where(mission.c.id == mission_id))).scalar()
+
+
+async def find_contributors(work: Work, ids: Iterable[UUID]) -> dict[UUID, tuple[str | None, str]]:
+    """Name and kind of those that were told; of citizens the kind alone."""
+    return {row.id: (row.name, row.kind) for row in await work.run(_FIND_CONTRIBUTORS, ids=list(set(ids)))}
 
 
 async def find_actors(work: Work, ids: Iterable[UUID]) -> dict[UUID, Actor]:

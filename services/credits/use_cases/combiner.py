@@ -34,6 +34,17 @@ Answer = TypeVar("Answer")
 Decide = Callable[[Work, Sequence[tuple[Work, Command]]], Awaitable[list[Answer | MetisError | Alone]]]
 
 
+@dataclass(frozen=True)
+class Apart(Generic[Command, Answer]):
+    """In the combiner's place for a request with an Idempotency-Key, whose answer commits with its effect, in `work`."""
+
+    work: Work
+    decide: Callable[[Work, Command], Awaitable[Answer]]
+
+    async def submit(self, caller: Caller, command: Command) -> Answer:
+        return await self.decide(self.work, command)
+
+
 @dataclass
 class _Asked(Generic[Command, Answer]):
     caller: Caller
@@ -50,6 +61,7 @@ class Combiner(Generic[Command, Answer]):
         self._decide = decide
         self._waiting: dict[str, deque[_Asked[Command, Answer]]] = {}
         self._runners: dict[str, asyncio.Task[None]] = {}
+        self._alone: set[asyncio.Task[None]] = set()
 
     async def submit(self, caller: Caller, command: Command) -> Answer:
         """The answer, once it is committed. Raises what the command alone would have raised.
@@ -79,16 +91,28 @@ class Combiner(Generic[Command, Answer]):
             del self._runners[territory], self._waiting[territory]
 
     async def _answer(self, territory: str, batch: Sequence[_Asked[Command, Answer]]) -> None:
-        async with open_work(self._database, Caller.system(territory), now=utc_now()) as work:
-            asked = [(work.for_caller(one.caller, context=one.context), one.command) for one in batch]
+        # One alone has the work to itself, and with it what is kept of a refusal.
+        caller = batch[0].caller if len(batch) == 1 else Caller.system(territory)
+        async with open_work(self._database, caller, now=utc_now()) as work:
+            if len(batch) == 1:
+                work.context = batch[0].context
+                asked = [(work, batch[0].command)]
+            else:
+                asked = [(work.for_caller(one.caller, context=one.context), one.command) for one in batch]
             answers = await self._decide(work, asked)
         for one, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Alone):
-                await self._answer_one(territory, one)
+                self._leave_alone(territory, one)
             elif isinstance(answer, MetisError):
                 self._fail(one, answer)
             elif not one.answer.done():
                 one.answer.set_result(answer)
+
+    def _leave_alone(self, territory: str, one: _Asked[Command, Answer]) -> None:
+        """In a transaction of its own, for which nobody else waits: it may have to wait for a lock."""
+        task = asyncio.create_task(self._answer_one(territory, one), context=contextvars.Context())
+        self._alone.add(task)
+        task.add_done_callback(self._alone.discard)
 
     async def _answer_one(self, territory: str, one: _Asked[Command, Answer]) -> None:
         try:

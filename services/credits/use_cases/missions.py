@@ -9,15 +9,17 @@ reservation finds.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from uuid import UUID
 
 from kernel.bus.consumer import Told
 from kernel.clock import local_date
+from kernel.errors import Unavailable
 from kernel.events import Event
 from kernel.events.matching import MissionAgreed, MissionCancelled, MissionValidated
 from kernel.work import Work
 from services.credits.domain import journal as journals
-from services.credits.domain.errors import MetisError, MissionUnknown, NotFound, TransferKeyReused
+from services.credits.domain.errors import MetisError, MissionUnknown, NotFound, Refused, TransferKeyReused
 from services.credits.domain.holds import (
     Hold,
     HoldState,
@@ -139,6 +141,22 @@ async def decide_missions(work: Work, asked: Sequence[tuple[Work, Command]]) -> 
     answers: list[Answer | MetisError | Alone] = [_decide(desk, view, command) for view, command in asked]
     await _save(work, desk)
     return answers
+
+
+async def decide_mission(work: Work, command: Command) -> Answer:
+    """One command in its caller's own transaction. When its refusal rolls that back, it is refused once more, which is kept."""
+    [answer] = await decide_missions(work, [(work, command)])
+    assert not isinstance(answer, Alone)
+    if isinstance(answer, MetisError):
+        raise answer
+    if answer.refusal is not None:
+        work.when_refused = partial(_refuse_again, command)
+    return answer
+
+
+async def _refuse_again(command: Command, work: Work, error: Refused) -> None:
+    if (await decide_mission(work, command)).refusal is None:
+        raise Unavailable("What was in the way is there no more; ask again.")
 
 
 async def _save(work: Work, desk: _Desk) -> None:

@@ -1,6 +1,7 @@
 """Contributors promise minutes to a campaign and take them back as far as nobody counts on them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from kernel.auth import Caller, Role
@@ -14,11 +15,11 @@ from services.credits.domain.ledger import AccountKey, AccountKind, Leg, Transfe
 from services.credits.domain.refusals import Attempt, Concerned, RefusalSubject
 from services.credits.domain.wording import hours_text
 from services.credits.store import campaigns as store
-from services.credits.store import ledger, missions
+from services.credits.store import ledger, missions, registry
 from services.credits.use_cases.campaigns import require_fit
 from services.credits.use_cases.combiner import Alone
 from services.credits.use_cases.refusals import keep_if_refused
-from services.credits.use_cases.safeguards import require_withdrawal_alone
+from services.credits.use_cases.safeguards import hold_allowance, require_withdrawal_alone
 
 
 def may_contribute(caller: Caller, contributor_id: UUID) -> bool:
@@ -41,6 +42,7 @@ async def pledge_hours(
     imported twice.
     """
     require_contributor(work.caller, contributor_id)
+    await hold_allowance(work, campaign_id)
     concerned = Concerned(contributor_id=contributor_id)
     keep_if_refused(work, Attempt(RefusalSubject.PLEDGE, campaign_id, minutes, concerned))
     [new] = await _add_promises(work, [(work, Promise(campaign_id, ref, contributor_id, minutes, note))])
@@ -71,6 +73,30 @@ async def pledge_hours(
 
 
 Promised = tuple[Pledge, Outcome]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the pledge stands, what was made of it, and whose it is as far as the registry told it (of a citizen no name)."""
+
+    pledge: Pledge
+    outcome: Outcome
+    contributor_name: str | None
+    contributor_kind: str | None
+
+
+async def answer_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> list[Answer | MetisError | Alone]:
+    """`decide_promises`, with the names that an answer bears."""
+    decided = await decide_promises(work, asked)
+    known = await registry.find_contributors(work, {promise.contributor_id for _, promise in asked})
+    return [Answer(*one, *known.get(one[0].contributor_id, (None, None))) if isinstance(one, tuple) else one for one in decided]
+
+
+async def answer_promise(work: Work, promise: Promise) -> Answer:
+    """One in its caller's own transaction."""
+    [answer] = await answer_promises(work, [(work, promise)])
+    assert isinstance(answer, Answer)
+    return answer
 
 
 async def decide_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> list[Promised | MetisError | Alone]:
