@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, multiple, precondition, rule, run_state_machine_as_test
 
-from kernel.clock import local_date
-from kernel.errors import MetisError
+from kernel.clock import LOCAL_ZONE, local_date
+from kernel.errors import MetisError, Refused
 from kernel.ids import new_id
 from services.credits.domain.campaigns import ExpiryRule
+from services.credits.domain.lots import Lot, end_of_day
 from services.credits.use_cases.deadlines import (
     close_ended_campaign,
     list_ended_campaigns,
@@ -115,8 +116,16 @@ class LedgerMachine(SeveralPersons):
 
     @rule(which=who, minutes=quarters, days=st.integers(1, 200))
     def grant(self, which: int, minutes: int, days: int) -> None:
-        expires_at = self.scene.now + timedelta(days=days)
-        self.attempt("grant", grant_lot(self.scene, self.associations[which], minutes, expires_at=expires_at))
+        asked = self.scene.now + timedelta(days=days)
+
+        async def say() -> Lot:
+            [row] = await self.scene.fetch("SELECT ends_on FROM campaign WHERE id = $1", self.scene.campaign_id)
+            expires_at = min(asked, end_of_day(row["ends_on"], zone=LOCAL_ZONE))  # no lot outlives its campaign
+            if expires_at <= self.scene.now:
+                raise Refused("The campaign is over.")
+            return await grant_lot(self.scene, self.associations[which], minutes, expires_at=expires_at)
+
+        self.attempt("grant", say())
 
     @rule(which=who, minutes=quarters)
     def sign(self, which: int, minutes: int) -> None:
