@@ -68,45 +68,43 @@ class MetisRoute(APIRoute):
         self.scope: str = extra["x-scope"]
         self.roles: frozenset[str] = frozenset(extra["x-roles"])
 
+    def opens_work(self, *, keyed: bool) -> bool:
+        """Whether a request runs in a transaction of its own; `keyed`: it is a write with an Idempotency-Key."""
+        return True
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         run = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
-            caller = authorise(request, scope=self.scope, roles=self.roles)
+            request.state.caller = caller = authorise(request, scope=self.scope, roles=self.roles)
+            request.state.work = None
             log_territory.set(caller.territory)
             trace.get_current_span().set_attribute("metis.territory", caller.territory)
-            key = request.headers.get("idempotency-key")
-            async with open_work(request.app.state.database, caller) as work:
-                request.state.work = work
-                if key is None or request.method not in WRITES:
-                    return await run(request)
-                return await _answer_once(request, work, run, key=key)
+            key = request.headers.get("idempotency-key") if request.method in WRITES else None
+            if not self.opens_work(keyed=key is not None):
+                return await run(request)
+            async with open_work(request.app.state.database, caller) as request.state.work:
+                return await run(request) if key is None else await _answer_once(request, request.state.work, run, key=key)
 
         return handle
 
 
 class CallerRoute(MetisRoute):
-    """Authorises, and leaves the transaction to the use case, which may share one among many requests.
+    """Authorises, and leaves transactions to the use case. It writes nothing that a key would guard, and keeps no answer."""
+
+    def opens_work(self, *, keyed: bool) -> bool:
+        return False
+
+
+class SharingRoute(CallerRoute):
+    """Leaves the transaction to the use case, which may share one among many requests.
 
     What such a route writes bears a key of its own (a mission's id, a pledge's ref), so that repeating it has one effect. A
     request with an Idempotency-Key gets a transaction of its own, as on any other route: key, effect and answer commit together.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        run = APIRoute.get_route_handler(self)
-
-        async def handle(request: Request) -> Response:
-            request.state.caller = caller = authorise(request, scope=self.scope, roles=self.roles)
-            log_territory.set(caller.territory)
-            trace.get_current_span().set_attribute("metis.territory", caller.territory)
-            request.state.work = None
-            key = request.headers.get("idempotency-key")
-            if key is None or request.method not in WRITES:
-                return await run(request)
-            async with open_work(request.app.state.database, caller) as request.state.work:
-                return await _answer_once(request, request.state.work, run, key=key)
-
-        return handle
+    def opens_work(self, *, keyed: bool) -> bool:
+        return keyed
 
 
 def authorise(request: Request, *, scope: str, roles: frozenset[str]) -> Caller:
@@ -207,7 +205,7 @@ async def _own_work(request: Request) -> Work | None:
     return work
 
 
-# Of a `CallerRoute`: the transaction of a request that brought a key, and must be used then.
+# Of a `SharingRoute`: the transaction of a request that brought a key, and must be used then.
 OwnWork = Annotated[Work | None, Depends(_own_work)]
 
 

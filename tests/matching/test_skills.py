@@ -108,6 +108,12 @@ class TestSuggest:
         read = await ask(town.association, f"/needs/{need['id']}", method="GET")
         assert (read["skills"], read["version"]) == (need["skills"], 1)
 
+    async def test_keeps_no_text_whatever_key_came_with_it(self, town: Town, database: Database) -> None:
+        answer = await town.association.post("/skill-suggestions", json=TEXT, headers={"idempotency-key": "k1"})
+        assert answer.json()["suggestions"]
+        async with open_work(database, Caller.system(town.territory)) as work:
+            assert await work.driver.fetch("SELECT body FROM idempotency_key") == []
+
 
 class Held:
     """A tagger that waits until it is let go, and counts how many wait in it at once."""
@@ -137,13 +143,16 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
 
 
 class TestManyTextsAtOnce:
+    @pytest.mark.parametrize("keyed", [False, True])
     async def test_the_event_loop_and_the_database_stay_free(
-        self, make_app: Callable[..., FastAPI], territory: str, held: Held
+        self, make_app: Callable[..., FastAPI], territory: str, held: Held, keyed: bool
     ) -> None:
         """More texts are being read than there are connections: other requests are served meanwhile."""
         app = make_app("matching", suggestion_threads=2)
         async with client_for(app, make_caller(territory, Role.OFFICER)) as client:
-            reading = [asyncio.create_task(client.post("/skill-suggestions", json={"title": "x"})) for _ in range(12)]
+            headers = [{"idempotency-key": f"k{number}"} if keyed else {} for number in range(12)]
+            asked = [client.post("/skill-suggestions", json={"title": "x"}, headers=own) for own in headers]
+            reading = [asyncio.create_task(one) for one in asked]
             await asyncio.to_thread(held.entered.acquire)
             await asyncio.to_thread(held.entered.acquire)
             others = await asyncio.wait_for(asyncio.gather(*(client.get("/skills/compostage") for _ in range(10))), 10)

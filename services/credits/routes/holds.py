@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Depends, Request, Response
 
 from kernel.auth import TOWN, Role
-from kernel.routing import ByCaller, CallerRoute, OwnWork, allow, make_router
+from kernel.routing import ByCaller, OwnWork, SharingRoute, allow, make_router
 from services.credits.domain.errors import HoldRefused
 from services.credits.domain.holds import find_lacking_account
 from services.credits.schemas.fields import ReasonBody
@@ -17,7 +17,7 @@ from services.credits.schemas.holds import HoldAnswer, HoldBody, SettlementBody
 from services.credits.use_cases.combiner import Apart, Combiner
 from services.credits.use_cases.missions import Answer, Command, Release, Reservation, Settlement, decide_mission
 
-router = make_router("credits", route_class=CallerRoute)
+router = make_router("credits", route_class=SharingRoute)
 
 
 async def _missions(request: Request, work: OwnWork) -> Combiner[Command, Answer] | Apart[Command, Answer]:

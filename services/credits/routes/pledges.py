@@ -8,7 +8,7 @@ from fastapi import Depends, Path, Request, Response
 
 from kernel.auth import TOWN, Role
 from kernel.paging import OnePage, Page, fetch_page
-from kernel.routing import ByCaller, CallerRoute, InWork, OwnWork, allow, make_router
+from kernel.routing import ByCaller, InWork, OwnWork, SharingRoute, allow, make_router
 from services.credits.domain.campaigns import Outcome, Promise
 from services.credits.routes.access import CONCERNED, only_own
 from services.credits.routes.approvals import WAITS, answer_waiting
@@ -22,7 +22,7 @@ from services.credits.use_cases.combiner import Apart, Combiner
 from services.credits.use_cases.pledges import Answer
 
 router = make_router("credits")
-together = make_router("credits", route_class=CallerRoute)
+together = make_router("credits", route_class=SharingRoute)
 CONTRIBUTORS = (*TOWN, Role.COMPANY, Role.VOLUNTEER)
 
 
