@@ -40,8 +40,6 @@ _SAVE_ACTOR = write_row(actor, key=("territory", "id"), if_newer=True)
 _SAVE_MEMBER = Prepared(insert(member).on_conflict_do_nothing(), columns=member.c.keys())
 _SAVE_MISSION = Prepared(insert(mission).on_conflict_do_nothing(), columns=mission.c.keys())
 _FIND_ACTORS = Prepared(select(actor).where(actor.c.id == _AMONG))
-
-
 _FIND_CONTRIBUTORS = Prepared(
     select(actor.c.id, actor.c.name, actor.c.kind)
     .where(actor.c.id == _AMONG)

@@ -88,7 +88,7 @@ class Answer:
 async def answer_promises(work: Work, asked: Sequence[tuple[Work, Promise]]) -> list[Answer | MetisError | Alone]:
     """`decide_promises`, with the names that an answer bears."""
     decided = await decide_promises(work, asked)
-    known = await registry.find_contributors(work, {promise.contributor_id for _, promise in asked})
+    known = await registry.find_contributors(work, {one[0].contributor_id for one in decided if isinstance(one, tuple)})
     return [Answer(*one, *known.get(one[0].contributor_id, (None, None))) if isinstance(one, tuple) else one for one in decided]
 
 
