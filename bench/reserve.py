@@ -23,6 +23,7 @@ import psutil
 import uvloop
 from aiohttp import ClientSession, TCPConnector
 
+from bench import ledger
 from bench.gateway import NO_LIMITS, TERRITORY
 from bench.report import percentile, print_report
 from cli.http import make_client
@@ -134,21 +135,15 @@ async def run_callers(stage: Stage, stack: Stack, *, callers: int, seconds: floa
 async def promise(stage: Stage, *, callers: int, seconds: float, keyed: bool) -> float:
     """Promises a second."""
     bearer = {"authorization": f"Bearer {await stage.town.officer.token()}"}
-    promised = 0
-    began = time.perf_counter()
 
-    async def go_on() -> None:
-        nonlocal promised
-        while time.perf_counter() < began + seconds:
-            path = f"campaigns/{stage.campaign}/pledges/refs/{new_id()}"
-            body = {"contributor_id": random.choice(stage.companies), "minutes": MINUTES}
-            headers = bearer | ({"idempotency-key": str(new_id())} if keyed else {})
-            async with stage.platform.put(path, json=body, headers=headers) as answer:
-                await answer.read()
-            promised += 1
+    async def call() -> None:
+        path = f"campaigns/{stage.campaign}/pledges/refs/{new_id()}"
+        body = {"contributor_id": random.choice(stage.companies), "minutes": MINUTES}
+        headers = bearer | ({"idempotency-key": str(new_id())} if keyed else {})
+        async with stage.platform.put(path, json=body, headers=headers) as answer:
+            await answer.read()
 
-    await asyncio.gather(*(go_on() for _ in range(callers)))
-    return promised / (time.perf_counter() - began)
+    return (await ledger.run_callers([call] * callers, seconds=seconds)).per_second
 
 
 async def measure_promises(stage: Stage) -> dict[int, list[tuple[float, float]]]:
