@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
@@ -51,6 +51,8 @@ from tests.support.books import check_books
 T = TypeVar("T")
 _territories = itertools.count(90001)
 some = st.integers(0, 99)
+# What was done in a campaign before it may be closed: little is done after it.
+LONG_ENOUGH = 12
 who = st.integers(0, 2)
 outcomes, approval = st.sampled_from(DecisionOutcome), st.just(DecisionOutcome.APPROVED)
 quarters = st.integers(1, 24).map(lambda number: number * 15)
@@ -126,6 +128,9 @@ class LedgerBase(RuleBasedStateMachine):
         async with self.scene.work() as work:
             await admit_association(work, here, PanelSeat(association, self.entitled[here, association] * 100, 0))
 
+    async def list_holds(self) -> Sequence[Any]:
+        return await self.scene.fetch("SELECT * FROM hold WHERE contributor_id IS NOT NULL ORDER BY mission_id")
+
     async def list_pledges(self) -> list[UUID]:
         rows = await self.scene.fetch("SELECT id FROM pledge WHERE campaign_id = $1 ORDER BY id", self.scene.campaign_id)
         return [row["id"] for row in rows]
@@ -147,12 +152,13 @@ class SeveralPersons(LedgerBase):
 
     @rule(which=some, left_out=st.none() | st.sampled_from(Side), tasks=st.sampled_from(["Le site", "La paie"]))
     def agree_on_paper(self, which: int, left_out: Side | None, tasks: str) -> None:
-        """About a mission that is held, if there is any."""
-        holds = self.run(self.scene.fetch("SELECT * FROM hold WHERE contributor_id IS NOT NULL ORDER BY mission_id"))
+        """About a mission that is held, if there is any, else about one that was."""
+        holds = self.run(self.list_holds())
         asked = [hold for hold in holds if hold["state"] == "held"] or holds
-        if not asked:
-            return
-        hold = asked[which % len(asked)]
+        if asked:
+            self.agree(asked[which % len(asked)], left_out, tasks)
+
+    def agree(self, hold: Any, left_out: Side | None, tasks: str) -> None:
         mission_id = hold["mission_id"]
 
         async def draft() -> int:
@@ -227,7 +233,7 @@ class SeveralPersons(LedgerBase):
         if self.attempt(outcome.value, say()) is not None:
             self.said.append(say)
 
-    @precondition(lambda self: len(self.said) > 6)
+    @precondition(lambda self: len(self.said) > LONG_ENOUGH)
     @rule(steps=st.integers(1, 8))
     def close_in_steps(self, steps: int) -> None:
         self.close_steps(steps)

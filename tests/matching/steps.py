@@ -1,11 +1,17 @@
 """The steps of a mission that tests go through before they come to their point."""
 
+from typing import Any
+
 from kernel.clock import local_date, utc_now
 from kernel.events.credits import ConventionConcluded, CreditReserved, MissionSettled, ReservationRefused
 from tests.matching.conftest import Duo, ask
 
 REASON = {"reason": "Je pars en voyage."}
-TODAY = local_date(utc_now()).isoformat()
+
+
+def make_sheet(minutes: int, **changes: str) -> dict[str, Any]:
+    """A timesheet of today: of the day on which it is entered, for a test run may go past midnight."""
+    return {"worked_on": local_date(utc_now()).isoformat(), "minutes": minutes, **changes}
 
 
 def make_reserved(duo: Duo) -> CreditReserved:
@@ -44,7 +50,7 @@ async def reserve(duo: Duo) -> None:
 async def work_on(duo: Duo, minutes: int = 300) -> None:
     await reserve(duo)
     await ask(duo.volunteer, f"{duo.path}/start")
-    await ask(duo.volunteer, f"{duo.path}/timesheets", {"worked_on": TODAY, "minutes": minutes}, status=201)
+    await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(minutes), status=201)
 
 
 async def report(duo: Duo, minutes: int = 300) -> None:

@@ -8,7 +8,6 @@ from uuid import UUID
 import pytest
 
 from kernel.auth import Caller, Role
-from kernel.clock import local_date, utc_now
 from kernel.database import Database
 from kernel.events.registry import CommuneRecorded
 from kernel.ids import new_id
@@ -36,6 +35,7 @@ from tests.builders.matching import (
     ANTONY,
     BOURG_LA_REINE,
     SCEAUX,
+    TODAY,
     make_need,
     make_offer,
     make_offer_body,
@@ -44,7 +44,6 @@ from tests.builders.matching import (
 from tests.matching.conftest import MakeDuo, Town, ask
 from tests.matching.steps import REASON, make_settled, validate
 
-TODAY = local_date(utc_now())
 CODES = [f"s{number}" for number in range(8)]
 REFERENTIAL = make_referential(
     {code: code for code in CODES},

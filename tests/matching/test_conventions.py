@@ -16,9 +16,7 @@ from kernel.ids import new_id
 from kernel.work import open_work
 from services.matching.store.known import find_campaign, find_conclusion
 from tests.matching.conftest import Duo, MakeDuo, Town, ask, make_campaign_opened, make_delivery
-from tests.matching.steps import REASON, TODAY, make_concluded, make_reserved, reserve, work_on
-
-SHEET = {"worked_on": TODAY, "minutes": 60}
+from tests.matching.steps import REASON, make_concluded, make_reserved, make_sheet, reserve, work_on
 
 
 async def require_conventions(town: Town) -> None:
@@ -57,7 +55,7 @@ class TestStartMission:
         await duo.town.deliver(old)
         await reserve(duo)
         assert (await ask(duo.volunteer, f"{duo.path}/start"))["state"] == "in_progress"
-        await ask(duo.volunteer, f"{duo.path}/timesheets", SHEET, status=201)
+        await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(60), status=201)
 
     async def test_another_missions_convention_does_not_serve(self, make_duo: MakeDuo) -> None:
         duo, other = await make_duo(), await make_duo()
@@ -80,7 +78,7 @@ class TestEnterTimesheet:
         await reserve(duo)
         await conclude(duo, days_ago=-1)
         await ask(duo.volunteer, f"{duo.path}/start")
-        problem = await ask(duo.volunteer, f"{duo.path}/timesheets", SHEET, status=422)
+        problem = await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(60), status=422)
         assert [field["pointer"] for field in problem["errors"]] == ["/worked_on"]
         day = local_date(utc_now() + timedelta(days=1))
         assert f"est conclue depuis le {day} seulement" in problem["detail"]
@@ -93,18 +91,17 @@ class TestEnterTimesheet:
         await reserve(duo)
         await conclude(duo, days_ago=days_ago)
         await ask(duo.volunteer, f"{duo.path}/start")
-        await ask(duo.volunteer, f"{duo.path}/timesheets", SHEET, status=201)
+        await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(60), status=201)
 
     async def test_what_was_entered_before_it_was_known_may_be_taken_back(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()
         await work_on(duo, 60)
         await require_conventions(duo.town)
-        problem = await ask(duo.volunteer, f"{duo.path}/timesheets", SHEET, status=409)
+        problem = await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(60), status=409)
         assert problem["type"].endswith("convention-missing")
         (sheet,) = (await ask(duo.volunteer, f"{duo.path}/timesheets", method="GET"))["items"]
-        correction = {"worked_on": TODAY, "replaces": sheet["id"]}
-        await ask(duo.volunteer, f"{duo.path}/timesheets", correction | {"minutes": 30}, status=409)
-        await ask(duo.volunteer, f"{duo.path}/timesheets", correction | {"minutes": 0}, status=201)
+        await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(30, replaces=sheet["id"]), status=409)
+        await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(0, replaces=sheet["id"]), status=201)
 
 
 class TestWhateverTheOrder:
@@ -117,7 +114,7 @@ class TestWhateverTheOrder:
             for number in order:
                 await duo.town.tell(events[number], subject=duo.mission["id"])
             await ask(duo.volunteer, f"{duo.path}/start")
-            await ask(duo.volunteer, f"{duo.path}/timesheets", SHEET, status=201)
+            await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(60), status=201)
 
     async def test_a_conclusion_is_kept_of_a_mission_that_is_not_known(self, town: Town, database: Database) -> None:
         mission_id = new_id()

@@ -22,7 +22,7 @@ from kernel.events.matching import (
 from kernel.ids import new_id
 from kernel.work import open_work
 from tests.matching.conftest import MakeDuo, Published, ask, make_delivery
-from tests.matching.steps import REASON, TODAY, make_reserved, make_settled, report, reserve, validate, work_on
+from tests.matching.steps import REASON, make_reserved, make_settled, make_sheet, report, reserve, validate, work_on
 
 
 class TestTheWholeWay:
@@ -165,15 +165,15 @@ class TestTimesheets:
     async def test_never_exceed_the_agreement(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()
         await work_on(duo, 300)
-        problem = await ask(duo.volunteer, f"{duo.path}/timesheets", {"worked_on": TODAY, "minutes": 61}, status=409)
+        problem = await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(61), status=409)
         assert problem["type"].endswith("agreed-minutes-exceeded")
         assert "new agreement" in problem["detail"]
-        await ask(duo.volunteer, f"{duo.path}/timesheets", {"worked_on": TODAY, "minutes": 60, "note": "Fin."}, status=201)
+        await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(60, note="Fin."), status=201)
 
     async def test_two_at_once_never_exceed_it_either(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()
         await work_on(duo, 60)
-        body = {"worked_on": TODAY, "minutes": 200}
+        body = make_sheet(200)
         answers = await asyncio.gather(*[duo.volunteer.post(f"{duo.path}/timesheets", json=body) for _ in range(3)])
         assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
         assert (await duo.read())["worked_minutes"] == 260
@@ -184,7 +184,7 @@ class TestTimesheets:
         await ask(duo.town.association, f"{duo.path}/dispute", {"reason": "Nous étions là 4 h."})
         listed = await ask(duo.town.association, f"{duo.path}/timesheets", method="GET")
         first = listed["items"][0]["id"]
-        correction = {"worked_on": TODAY, "minutes": 240, "replaces": first, "note": "Corrigé."}
+        correction = make_sheet(240, replaces=first, note="Corrigé.")
         await ask(duo.volunteer, f"{duo.path}/timesheets", correction, status=201)
         await ask(duo.volunteer, f"{duo.path}/timesheets", correction, status=409)
         listed = await ask(duo.town.association, f"{duo.path}/timesheets", method="GET")
@@ -197,9 +197,9 @@ class TestTimesheets:
     async def test_replaces_only_its_own_missions_timesheets(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()
         await work_on(duo)
-        body = {"worked_on": TODAY, "minutes": 10, "replaces": str(new_id())}
+        body = make_sheet(10, replaces=str(new_id()))
         await ask(duo.volunteer, f"{duo.path}/timesheets", body, status=422)
-        await ask(duo.volunteer, f"{duo.path}/timesheets", {"worked_on": TODAY, "minutes": 0}, status=422)
+        await ask(duo.volunteer, f"{duo.path}/timesheets", make_sheet(0), status=422)
 
     async def test_are_the_volunteers(self, make_duo: MakeDuo) -> None:
         duo = await make_duo()
@@ -207,7 +207,7 @@ class TestTimesheets:
         _, other = await duo.town.add_volunteer()
         await ask(other, f"{duo.path}/start", status=403)
         await ask(duo.volunteer, f"{duo.path}/start")
-        await ask(other, f"{duo.path}/timesheets", {"worked_on": TODAY, "minutes": 10}, status=403)
+        await ask(other, f"{duo.path}/timesheets", make_sheet(10), status=403)
         await ask(other, f"{duo.path}/timesheets", method="GET", status=404)
         await ask(duo.volunteer, f"{duo.path}/report", status=409)
 

@@ -46,7 +46,7 @@ from tests.matching.conftest import (
     make_delivery,
     make_member_recorded,
 )
-from tests.matching.steps import REASON, TODAY, make_refused, make_reserved, make_settled
+from tests.matching.steps import REASON, make_refused, make_reserved, make_settled, make_sheet
 
 # Each example plays some fifty transactions on a real database.
 pytestmark = pytest.mark.timeout(300)
@@ -146,7 +146,7 @@ class Story:
     async def _work(self) -> None:
         path, volunteer = self.worked.path, self.worked.volunteer
         await ask(volunteer, f"{path}/start")
-        await ask(volunteer, f"{path}/timesheets", {"worked_on": TODAY, "minutes": 300}, status=201)
+        await ask(volunteer, f"{path}/timesheets", make_sheet(300), status=201)
         await ask(volunteer, f"{path}/report")
         await ask(self.town.association, f"{path}/validation")
 

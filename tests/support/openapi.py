@@ -41,13 +41,12 @@ NAMED_BY_FIELD = {
 CONSTANTS = {"ref": "autre", "commune": "75056", "version": "1", "step": "check", "number": "0"}
 # Optional by the schema's word; one of several that the service asks for.
 SENT_ALWAYS = frozenset({"label", "commune"})
-_TODAY = local_date(utc_now())
+# Dates, in days from the day on which the request is made: a test run may go past midnight.
+DAYS = {"starts_on": 0, "ends_on": 20, "available_from": 0, "available_until": 20, "worked_on": 0}
 # What the schema alone would not make meaningful.
 PLAIN = {
-    "starts_on": str(_TODAY), "ends_on": str(_TODAY + timedelta(days=20)), "available_from": str(_TODAY),
-    "available_until": str(_TODAY + timedelta(days=20)), "worked_on": str(_TODAY), "from_day": "2026-03-01",
-    "to_day": "2026-03-31", "email": "quelqu.un@exemple.fr", "url": "https://partenaire.example/ici", "parent": "environnement",
-    "commune": "75056", "siren": "732829320", "siret": "73282932000074", "digest": "0" * 64, "year": 2026, "minutes": 60,
+    "from_day": "2026-03-01", "to_day": "2026-03-31", "email": "quelqu.un@exemple.fr",
+    "url": "https://partenaire.example/ici", "parent": "environnement", "commune": "75056", "siren": "732829320", "siret": "73282932000074", "digest": "0" * 64, "year": 2026, "minutes": 60,
     "skills": 75, "name_fr": "Pruniculture", "name_en": "Plum growing",
 }  # fmt: skip
 
@@ -158,6 +157,8 @@ def _plain(schema: dict[str, Any], field: str) -> Any:
         return schema["const"]
     if "enum" in schema:
         return schema["enum"][0]
+    if field in DAYS:
+        return str(local_date(utc_now()) + timedelta(days=DAYS[field]))
     if field in PLAIN:
         return min(PLAIN[field], schema.get("maximum", PLAIN[field]))
     if schema["type"] in {"integer", "number"}:
