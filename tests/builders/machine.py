@@ -9,6 +9,8 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from kernel.database import Database
 from kernel.errors import Forbidden, NotFound, Refused
 from kernel.events.registry import TerritoryRecorded
 from kernel.ids import new_id
+from services.credits.auditing.auditor import audit
 from services.credits.domain.approvals import (
     ApprovalKind,
     ApprovalRequest,
@@ -43,9 +46,11 @@ from services.credits.use_cases.campaigns import admit_association
 from services.credits.use_cases.conventions import accept_convention, draft_convention
 from services.credits.use_cases.grants import propose_grants
 from tests.builders import closings
+from tests.builders.bundles import verify_ledger
 from tests.builders.credits import IN_SPRING, Scene
 from tests.builders.documents import ask_terms, binding, make_party, write_papers
 from tests.builders.lots import carry_in, list_transfers
+from tests.builders.seals import make_sealer
 from tests.support.books import check_books
 
 T = TypeVar("T")
@@ -149,6 +154,15 @@ class SeveralPersons(LedgerBase):
         self.attempt("carry", carry_in(self.scene, into=self.scene.campaign_id, origin=self.campaigns[0]))
         self.attempt("close", self.scene.close())
         self.run(check_books(self.scene.fetch))
+        self.run(self.prove())
+
+    async def prove(self) -> None:
+        """Whatever was played, the auditor recomputes the same, and what is sealed of it can be verified."""
+        territory = self.scene.territory
+        assert (await audit(self.url, territory)).differences == ()
+        await make_sealer(block_rows=64).seal(self.database, territory)
+        with TemporaryDirectory() as folder:
+            assert (await verify_ledger(self.database, territory, Path(folder))).findings == []
 
     @rule(which=some, left_out=st.none() | st.sampled_from(Side), tasks=st.sampled_from(["Le site", "La paie"]))
     def agree_on_paper(self, which: int, left_out: Side | None, tasks: str) -> None:

@@ -228,8 +228,7 @@ class LedgerMachine(SeveralPersons):
         if on_paper:
             self.agree(hold, None, "Le site")
         minutes = min(minutes, hold["minutes"] - hold["served_minutes"])
-        is_final = part is None
-        self.play(Settlement(hold["mission_id"], hold["campaign_id"], minutes, is_final=is_final, part=part))
+        self.play(Settlement(hold["mission_id"], hold["campaign_id"], minutes, is_final=part is None, part=part or "end"))
 
     @rule(mission=missions, other=missions, minutes=quarters)
     def settle_and_release_together(self, mission: Reservation, other: Reservation, minutes: int) -> None:
