@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from kernel.auth import Caller, Role
+from kernel.clock import utc_now
 from kernel.database import Database
 from kernel.events.envelope import Envelope, Event
 from kernel.events.matching import MissionAgreed, MissionCancelled, MissionProposed, MissionValidated
@@ -25,6 +26,8 @@ from services.credits.use_cases.grants import propose_grants, sign_grants
 from services.credits.use_cases.pledges import pledge_hours
 
 IN_SPRING = datetime(2026, 4, 1, 9, 0, tzinfo=UTC)
+# The last day of a campaign that the real clock judges, the database's or a route's.
+STILL_TO_COME = date(utc_now().year + 1, 12, 31)
 
 
 def make_rules(

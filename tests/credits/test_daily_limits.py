@@ -14,6 +14,7 @@ from services.credits.domain.approvals import (
     SigningOfGrants,
     WithdrawalForContributor,
 )
+from services.credits.domain.campaigns import Safeguards
 from services.credits.domain.errors import (
     DailyLimit,
 )
@@ -36,7 +37,7 @@ from tests.builders.approvals import (
     find_state,
     grant_some,
 )
-from tests.builders.credits import IN_SPRING
+from tests.builders.credits import IN_SPRING, STILL_TO_COME, Scene
 
 
 class TestDailyLimit:
@@ -61,8 +62,8 @@ class TestDailyLimit:
             await grant_some(scene, 15, caller=same_person)
         await grant_some(scene, 600, caller=scene.make_officer())
 
-    async def test_begins_anew_at_midnight_where_the_town_lives(self, start: Start) -> None:
-        scene = await start(limit=600)
+    async def test_begins_anew_at_midnight_where_the_town_lives(self, scene: Scene) -> None:
+        await scene.start(ends_on=STILL_TO_COME, safeguards=Safeguards(None, 600))
         scene.now = utc_now()
         await scene.pledge(3000)
         await grant_some(scene, 600)

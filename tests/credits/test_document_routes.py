@@ -3,7 +3,6 @@
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 from uuid import UUID
 
 import httpx2
@@ -12,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 
 from kernel.auth import Role
+from kernel.clock import local_date, utc_now
 from kernel.ids import new_id
 from services.credits.domain.conventions import Side
 from tests.builders.credits import Scene
@@ -247,7 +247,7 @@ class TestReceipts:
         ids = {"beneficiary_id": str(pair.association_id), "donor_id": str(pair.company_id)}
         body = ids | {"mission_ids": [str(mission_id)], "certified": True}
         first = await association.post("/receipts", json=body)
-        year = datetime.now(UTC).year
+        year = local_date(utc_now()).year
         assert (first.status_code, first.json()["number"], first.json()["amount_cents"]) == (201, 1, 6000), first.text
         assert code_of(await association.post("/receipts", json=body)) == (409, "already-receipted")
         second = await association.post(

@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from kernel.auth import Role
+from kernel.clock import LOCAL_ZONE
 from kernel.events.credits import CreditGranted
 from kernel.ids import new_id
 from services.credits.domain.approvals import CarryInOfCredit, SigningOfGrants
@@ -16,7 +17,7 @@ from services.credits.domain.campaigns import ExpiryRule
 from services.credits.domain.digests import digest_json
 from services.credits.domain.errors import ApprovalPending, BadInput
 from services.credits.domain.ledger import AccountKind
-from services.credits.domain.lots import decide_last_day
+from services.credits.domain.lots import decide_last_day, end_of_day
 from services.credits.domain.publications import says_the_same
 from services.credits.schemas.publications import (
     PublicationOut,
@@ -29,7 +30,7 @@ from services.credits.use_cases.expiries import carry_credit_in, expire_due_lots
 from services.credits.use_cases.grants import propose_grants, sign_grants
 from services.credits.use_cases.publications import publish_grants
 from tests.builders.approvals import WHY, ask, compute, decide
-from tests.builders.credits import IN_SPRING, Scene
+from tests.builders.credits import IN_SPRING, STILL_TO_COME, Scene
 from tests.support.clients import client_for, make_caller
 
 JUNE, DECEMBER = date(2026, 6, 30), date(2026, 12, 31)
@@ -84,21 +85,25 @@ class TestSignGrants:
         assert await scene.balance(AccountKind.CREDIT, row["association_id"]) == 0
 
     async def test_refuses_another_day_and_writes_nothing(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
+        await scene.start(ends_on=STILL_TO_COME)
         proposal_id = await compute(scene)
-        for day in ("2020-01-01", "2027-01-01"):
-            body = {"proposal_id": str(proposal_id), "expires_on": day}
-            answer = await officer.post(f"/campaigns/{scene.campaign_id}/grants", json=body, headers={"idempotency-key": day})
+        for day in (date(2020, 1, 1), STILL_TO_COME + timedelta(days=1)):
+            body = {"proposal_id": str(proposal_id), "expires_on": str(day)}
+            answer = await officer.post(
+                f"/campaigns/{scene.campaign_id}/grants", json=body, headers={"idempotency-key": str(day)}
+            )
             assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/expires_on")
         assert await scene.fetch("SELECT 1 FROM signed_grant") == []
 
     async def test_is_shown_with_the_grants_and_the_lots(self, officer: httpx2.AsyncClient, scene: Scene) -> None:
-        base, day = f"/campaigns/{scene.campaign_id}", DECEMBER - timedelta(days=1)
+        await scene.start(ends_on=STILL_TO_COME)
+        base, day = f"/campaigns/{scene.campaign_id}", STILL_TO_COME - timedelta(days=1)
         body = {"proposal_id": str(await compute(scene)), "expires_on": day.isoformat()}
         signed = await officer.post(f"{base}/grants", json=body, headers={"idempotency-key": "sign"})
-        assert (signed.status_code, signed.json()["grants"][0]["expires_on"]) == (201, "2026-12-30")
-        assert (await officer.get(f"{base}/grants")).json()["items"][0]["expires_on"] == "2026-12-30"
+        assert (signed.status_code, signed.json()["grants"][0]["expires_on"]) == (201, str(day))
+        assert (await officer.get(f"{base}/grants")).json()["items"][0]["expires_on"] == str(day)
         (lot,) = (await officer.get(f"{base}/lots")).json()["items"]
-        assert datetime.fromisoformat(lot["expires_at"]) == datetime(2026, 12, 30, 23, tzinfo=UTC)
+        assert datetime.fromisoformat(lot["expires_at"]) == end_of_day(day, zone=LOCAL_ZONE)
 
 
 class TestTwoPersons:

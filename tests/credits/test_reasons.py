@@ -18,7 +18,7 @@ from services.credits.domain.errors import UnknownFlow
 from services.credits.domain.ledger import AccountKey, AccountKind, Leg, TransferKind
 from services.credits.store import ledger
 from tests.builders.approvals import ask, decide
-from tests.builders.credits import Scene
+from tests.builders.credits import STILL_TO_COME, Scene
 from tests.builders.documents import make_pair
 from tests.builders.lots import LATER, fund_two_lots, open_next_campaign
 from tests.support.culprit import Culprit
@@ -150,6 +150,7 @@ class TestLots:
 
 class TestExpiry:
     async def test_follows_the_campaigns_rule_and_not_before_its_time(self, scene: Scene) -> None:
+        await scene.start(ends_on=STILL_TO_COME)
         association, _ = await scene.fund(credit=600)
         (lot,) = await scene.fetch("SELECT id, expires_at FROM lot")
         credit = account(scene, AccountKind.CREDIT, association, lot["id"])
@@ -241,6 +242,7 @@ class TestAudit:
         assert await found() == set()
 
     async def test_names_what_expired_against_the_rule_and_too_early(self, scene: Scene, found: Found) -> None:
+        await scene.start(ends_on=STILL_TO_COME)
         association, _ = await scene.fund(credit=600)
         (lot,) = await scene.fetch("SELECT id FROM lot")
         credit, lapsed = (
