@@ -36,6 +36,13 @@ PROBLEM_STATUSES = {
     429: "Too many requests",
     503: "A part of the platform does not answer",
 }
+KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+    "description": "Makes a write repeatable: same key and request, same answer.",
+}
 
 
 def allow(scope: str, *roles: Role) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def make_router(tag: str, *, route_class: "type[MetisRoute] | None" = None) -> A
         prefix="/v1/territories/{territory}",
         tags=[tag],
         route_class=route_class or MetisRoute,
-        dependencies=[Depends(_document_territory), Depends(_document_idempotency_key)],
+        dependencies=[Depends(_document_territory)],
         responses={
             status: {"description": text, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
             for status, text in PROBLEM_STATUSES.items()
@@ -67,6 +74,8 @@ class MetisRoute(APIRoute):
             raise TypeError(f"{path}: say who may call it, with **allow(scope, *roles)")
         self.scope: str = extra["x-scope"]
         self.roles: frozenset[str] = frozenset(extra["x-roles"])
+        if self.methods & WRITES and self.opens_work(keyed=True):
+            self.openapi_extra = extra | {"parameters": [KEY_HEADER]}
 
     def opens_work(self, *, keyed: bool) -> bool:
         """Whether a request runs in a transaction of its own; `keyed`: it is a write with an Idempotency-Key."""
@@ -172,16 +181,6 @@ async def _document_territory(
     territory: Annotated[str, Path(pattern=TERRITORY_PATTERN, description="INSEE code of the commune.")],
 ) -> None:
     """Puts the path parameter into the OpenAPI document and refuses malformed codes."""
-
-
-async def _document_idempotency_key(
-    request: Request,
-    idempotency_key: Annotated[
-        str | None,
-        Header(description="Makes a write repeatable: same key and request, same answer.", min_length=1, max_length=255),
-    ] = None,
-) -> None:
-    """Puts the header into the OpenAPI document; `MetisRoute` does the work."""
 
 
 async def _current_work(request: Request) -> Work:

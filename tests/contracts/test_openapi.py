@@ -65,6 +65,16 @@ class TestDocument:
                     assert operation["x-scope"], f"{method} {path}"
                     assert operation["x-roles"], f"{method} {path}"
 
+    def test_names_the_idempotency_key_where_an_answer_is_kept(self) -> None:
+        kept = {
+            (method, path)
+            for path, item in DOCUMENT["paths"].items()
+            for method, operation in item.items()
+            if any(parameter.get("name") == "Idempotency-Key" for parameter in operation.get("parameters", []))
+        }
+        reading = ("post", "/v1/territories/{territory}/skill-suggestions")
+        assert kept == {(method, path) for path, method in OPERATIONS if method != "get"} - {reading}
+
 
 def call(case: schemathesis.Case[Any], stack: Stack, token: str) -> Any:
     """The answer, once it is found to be as documented."""

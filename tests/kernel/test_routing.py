@@ -162,6 +162,15 @@ class TestIdempotencyKey:
         again = await notes.client.post("/notes", json={"text": "fine"}, headers={"idempotency-key": "k"})
         assert (refused.status_code, again.status_code) == (409, 201)
 
+    @pytest.mark.parametrize("key", ["", "k" * 256])
+    async def test_has_a_length_where_a_write_is_asked_and_is_nothing_to_a_reading(
+        self, notes: SimpleNamespace, key: str
+    ) -> None:
+        refused = await notes.client.post("/notes", json={"text": "a"}, headers={"idempotency-key": key})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "header/Idempotency-Key")
+        read = await notes.client.get("/notes", headers={"idempotency-key": key})
+        assert (read.status_code, read.json()["items"]) == (200, [])
+
 
 class TestPage:
     async def test_walks_all_rows_once_by_cursor(self, notes: SimpleNamespace) -> None:
