@@ -37,10 +37,12 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InterfaceError,
-    # What asyncpg makes of a connection that dies while it looks up the types of a statement.
+    # What asyncpg makes of a connection that dies while it looks up the types of a statement, or as soon as it is open.
     asyncpg.InternalClientError,
     OSError,
 )
+# Whatever a connection may raise, for those who come back after any of it.
+ANY_DATABASE_ERROR = (asyncpg.PostgresError, *_AWAY, TimeoutError)
 
 
 # Two transactions stood in each other's way; the one that was rolled back may simply come again.

@@ -74,7 +74,7 @@ class MetisRoute(APIRoute):
             raise TypeError(f"{path}: say who may call it, with **allow(scope, *roles)")
         self.scope: str = extra["x-scope"]
         self.roles: frozenset[str] = frozenset(extra["x-roles"])
-        if self.methods & WRITES and self.opens_work(keyed=True):
+        if WRITES.intersection(self.methods or ()) and self.opens_work(keyed=True):
             self.openapi_extra = extra | {"parameters": [KEY_HEADER]}
 
     def opens_work(self, *, keyed: bool) -> bool:

@@ -15,9 +15,9 @@ import asyncpg
 
 from kernel.bus.transport import EVERYTHING, Delivery, Outgoing, TransportLost, queue_name
 from kernel.cancellation import raise_if_cancelled
+from kernel.database import ANY_DATABASE_ERROR
 from kernel.jobs import Leadership, until_woken
 
-LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 COMMAND_TIMEOUT_SECONDS = 15
 POLL_SECONDS = 1.0
 
@@ -67,7 +67,7 @@ class PostgresTransport:
                 if self._publisher is None or self._publisher.is_closed():
                     self._publisher = await asyncpg.connect(self._url, timeout=10, command_timeout=self._command_timeout_seconds)
                 rows = await self._publisher.fetch(_PUBLISH, ids, [m.type for m in messages], [m.body for m in messages])
-        except LOST as error:
+        except ANY_DATABASE_ERROR as error:
             if self._publisher is not None:
                 self._publisher.terminate()
             return dict.fromkeys(ids, repr(error))
@@ -86,7 +86,7 @@ class PostgresTransport:
                 subscription = PostgresSubscription(connection, leadership, queue=queue, patterns=patterns)
                 await subscription.listen()
                 yield subscription
-        except LOST as error:
+        except ANY_DATABASE_ERROR as error:
             raise TransportLost(repr(error)) from error
         finally:
             if connection is not None:
@@ -129,7 +129,7 @@ class PostgresSubscription:
                     # A queue that somebody deleted is there again within a second, like one of RabbitMQ's.
                     await self._connection.execute(_BIND, self._queue, self._patterns)
                 rows = await self._connection.fetch(_NEXT, self._queue, limit, self._acknowledged)
-            except LOST as error:
+            except ANY_DATABASE_ERROR as error:
                 raise TransportLost(repr(error)) from error
             self._acknowledged = []
             if rows:

@@ -22,7 +22,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from kernel.bus.transport import EXCHANGE, Outgoing, Transport
 from kernel.cancellation import raise_if_cancelled
-from kernel.database import Database
+from kernel.database import ANY_DATABASE_ERROR, Database
 from kernel.jobs import Leadership, until_woken
 from kernel.telemetry import PUBLISH_FAILURES, PUBLISHED, context_from, span_context_of, tracer
 
@@ -143,7 +143,7 @@ class Relay:
             try:
                 async with Leadership(self._database.url, "relay") as leadership:
                     await self._lead(leadership)
-            except* (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as errors:
+            except* ANY_DATABASE_ERROR as errors:
                 log.warning("the relay lost its database: %r", errors.exceptions)
             finally:
                 self._leads = False

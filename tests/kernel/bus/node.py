@@ -77,9 +77,11 @@ class Node:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.transport.close()
+        if errors := [error for error in ended if isinstance(error, Exception)]:
+            raise ExceptionGroup("a relay or consumer, which run for ever, had ended", errors)
 
     async def tell(self, subject: str, *numbers: int) -> list[UUID]:
         """One transaction that publishes these numbers about a subject."""

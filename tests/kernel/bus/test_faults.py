@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -38,6 +39,10 @@ async def _ended_or_buried(process: asyncio.subprocess.Process, listener: Node) 
 
 async def _equals(node: Node, subject: str, expected: list[int]) -> bool:
     return await node.numbers(subject) == expected
+
+
+async def _has_heard(node: Node, subject: str, number: int) -> bool:
+    return number in await node.numbers(subject)
 
 
 async def _holds(node: Node, events: int) -> bool:
@@ -140,6 +145,33 @@ class TestProcess:
 
         await wait_until(tell)
         await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=60)
+
+    async def test_connections_that_end_at_any_moment_lose_nothing(self, world: World) -> None:
+        """Also while they are opened: what asyncpg raises then is no error of the database's."""
+        node = await world.make_node("node")
+        node.start()
+        name = world.databases[node.service].rpartition("/")[2]
+        told = []
+        for number, seconds in zip(range(90), itertools.cycle((0, 0.002, 0.01)), strict=False):
+            end_all = world._admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            ending = asyncio.create_task(end_all)
+            await asyncio.sleep(seconds)
+            with contextlib.suppress(Exception):
+                await node.tell("s", number)
+                told.append(number)
+            await ending
+
+        async def tell() -> bool:
+            with contextlib.suppress(Exception):
+                await node.tell("s", 90)
+                return True
+            return False
+
+        await wait_until(tell)
+        await wait_until(partial(_has_heard, node, "s", 90), seconds=60)
+        numbers = await node.numbers("s")
+        assert set(told) <= set(numbers)
+        assert numbers == sorted(set(numbers))
 
     async def test_a_database_that_is_away_costs_no_message_a_delivery(
         self, world: World, monkeypatch: pytest.MonkeyPatch
