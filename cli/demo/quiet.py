@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from cli.databases import connect
@@ -26,41 +24,51 @@ _ERRANDS = "SELECT count(*) AS open, count(*) FILTER (WHERE due_at <= now()) AS 
 class Lookout:
     """Looks into the services' databases, and remembers since when nothing has changed."""
 
-    def __init__(self, services: "dict[str, asyncpg.Connection[Any]]", bus: "asyncpg.Connection[Any] | None") -> None:
-        self._services = services
-        self._bus = bus
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._opened: dict[str, asyncpg.Connection[Any]] = {}
         self._seen: tuple[int, ...] = ()
         self._since = time.monotonic()
 
     async def is_quiet(self) -> bool:
-        waiting = [int(await connection.fetchval(_WAITING)) for connection in self._services.values()]
-        if self._bus is not None:
-            waiting.append(int(await self._bus.fetchval("SELECT count(*) FROM message")))
-        handled = [int(await connection.fetchval(_HANDLED)) for connection in self._services.values()]
-        errands: Any = await self._services["notifications"].fetchrow(_ERRANDS)
+        try:
+            return await self._look()
+        except Exception as error:
+            from kernel.database import is_lost  # slow to import, and rarely needed
+
+            if not is_lost(error):
+                raise
+            await self.close()  # opened anew for the next look
+            return False
+
+    async def _look(self) -> bool:
+        for name in (*SERVICES, *([] if os.environ.get("METIS_AMQP_URL") else [BUS])):
+            if name not in self._opened:
+                self._opened[name] = await connect(name, self._state)
+        services = [self._opened[name] for name in SERVICES]
+        waiting = [int(await connection.fetchval(_WAITING)) for connection in services]
+        if bus := self._opened.get(BUS):
+            waiting.append(int(await bus.fetchval("SELECT count(*) FROM message")))
+        handled = [int(await connection.fetchval(_HANDLED)) for connection in services]
+        errands: Any = await self._opened["notifications"].fetchrow(_ERRANDS)
         self._note((*waiting, *handled, int(errands["open"]), int(errands["tries"])))
         if sum(waiting) + int(errands["due"]):
             return False
-        needed = LEASED_STILL_SECONDS if errands["open"] else STILL_SECONDS if self._bus is None else 0
+        needed = LEASED_STILL_SECONDS if errands["open"] else STILL_SECONDS if bus is None else 0
         return time.monotonic() - self._since >= needed
 
     def _note(self, seen: tuple[int, ...]) -> None:
         if seen != self._seen:
             self._seen, self._since = seen, time.monotonic()
 
-
-@asynccontextmanager
-async def _looking(state: State) -> AsyncIterator[Lookout]:
-    opened: dict[str, asyncpg.Connection[Any]] = {}
-    try:
-        for service in (*SERVICES, *([] if os.environ.get("METIS_AMQP_URL") else [BUS])):
-            opened[service] = await connect(service, state)
-        yield Lookout({name: connection for name, connection in opened.items() if name != BUS}, opened.get(BUS))
-    finally:
-        for connection in opened.values():
-            await connection.close()
+    async def close(self) -> None:
+        while self._opened:
+            await self._opened.popitem()[1].close()
 
 
 async def wait_until_quiet(state: State) -> None:
-    async with _looking(state) as lookout:
+    lookout = Lookout(state)
+    try:
         await wait_until(lookout.is_quiet, what="tous les événements, courriels et webhooks sont arrivés", timeout_seconds=90)
+    finally:
+        await lookout.close()
