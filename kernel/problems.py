@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kernel.database import is_passing
+from kernel.database import MAY_BE_PASSING, is_passing
 from kernel.errors import BadInput, FieldError, MetisError, Unavailable
 
 log = logging.getLogger("metis.problems")
@@ -102,4 +102,6 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(MetisError, on_metis_error)
     app.add_exception_handler(RequestValidationError, on_validation_error)
     app.add_exception_handler(HTTPException, on_http_exception)
-    app.add_exception_handler(Exception, on_surprise)
+    # By kind, too: Starlette raises again what only the last handler answered, and the server would log it once more.
+    for kind in (*MAY_BE_PASSING, Exception):
+        app.add_exception_handler(kind, on_surprise)

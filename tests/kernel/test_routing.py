@@ -50,6 +50,8 @@ def make_note_app(database: Database) -> FastAPI:
         if text.startswith("refuse"):
             work.when_refused = keep if text == "refuse, and keep" else None
             raise Refused("Not this one.")
+        if text == "end my connection":
+            await work.driver.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return made
 
     @router.get("/notes", **allow("notes:read", Role.OFFICER, Role.PARTNER))
@@ -114,6 +116,15 @@ class TestTransaction:
         assert refused.status_code == 409
         (left,) = (await notes.client.get("/notes")).json()["items"]
         assert left["text"] == "kept: Not this one."
+
+    @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "k"}])
+    async def test_whoever_loses_the_database_is_asked_to_come_again(
+        self, notes: SimpleNamespace, headers: dict[str, str]
+    ) -> None:
+        """It is answered, not raised as well: a server would log what is raised as a fault of ours."""
+        lost = await notes.client.post("/notes", json={"text": "end my connection"}, headers=headers)
+        assert (lost.status_code, lost.headers["retry-after"]) == (503, "2")
+        assert await count(notes.client) == 0
 
     async def test_rows_of_another_territory_are_not_there(self, notes: SimpleNamespace) -> None:
         await notes.client.post("/notes", json={"text": "ours"})

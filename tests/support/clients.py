@@ -34,10 +34,9 @@ def make_caller(
     return Caller(territory, client_id or f"{territory}.{chosen[0]}", actor_id, member_id, frozenset(chosen), scopes)
 
 
-def client_for(app: FastAPI, caller: Caller, *, raise_app_exceptions: bool = True) -> httpx2.AsyncClient:
+def client_for(app: FastAPI, caller: Caller) -> httpx2.AsyncClient:
     """A client whose base URL is the caller's territory: `client.get("/actors")`. Open it with `async with`."""
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=raise_app_exceptions)
-    return client_at("http://service", caller, transport=transport)
+    return client_at("http://service", caller, transport=httpx2.ASGITransport(app=app))
 
 
 def client_at(url: str, caller: Caller, *, transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
