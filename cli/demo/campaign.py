@@ -1,6 +1,7 @@
 """Steps 1 to 3 of a campaign (DOMAIN.md): registry, opening, pledges, grants."""
 
 from typing import Any
+from uuid import uuid4
 
 from cli.api import Session
 from cli.console import CliError
@@ -97,7 +98,7 @@ async def sign_grants(town: Town) -> None:
     if await town.as_officer.everything(f"{town.path}/grants", limit=1):
         return
     await wait_until(lambda: _panel_is_known(town), what="le service des crédits connaît les associations du panel")
-    proposal = await town.as_operator.post(f"{town.path}/grant-proposals")
+    proposal = await town.as_operator.post(f"{town.path}/grant-proposals", key=str(uuid4()))
     largest = max(proposal["lines"], key=lambda line: (line["computed_minutes"], line["association_id"]))
     adjustment = {
         "association_id": largest["association_id"],

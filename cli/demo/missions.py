@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 from cli.api import ApiError
 from cli.demo import fates, refusals
@@ -64,7 +65,7 @@ async def agree_missions(town: Town) -> None:
     Then further rounds: what was declined is proposed to others, what was refused is mended where it can be.
     """
     for words in ("1er tour", "2e tour", "3e tour"):
-        proposals = await town.as_operator.post("/proposals", {"campaign_id": town.campaign["id"]})
+        proposals = await town.as_operator.post("/proposals", {"campaign_id": town.campaign["id"]}, key=str(uuid4()))
         town.notes.setdefault("unserved", {}).update({need["need_id"]: need for need in proposals["unserved"]})
         missions = await _missions(town, "proposed")
         if not missions:

@@ -1,11 +1,17 @@
 """The whole platform while parts of it are away: people go on working, nothing is lost, nothing happens twice."""
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 import sys
+from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from cli.api import ApiError
@@ -23,8 +29,8 @@ async def state_of(town: Town, mission: str) -> str:
     return str((await town.officer.get(f"/missions/{mission}"))["state"])
 
 
-async def books(town: Town) -> dict[str, int]:
-    answer: dict[str, int] = await town.officer.get(f"/campaigns/{town.ids['campaign']}/books")
+async def books(town: Town) -> dict[str, Any]:
+    answer: dict[str, Any] = await town.officer.get(f"/campaigns/{town.ids['campaign']}/books")
     return answer
 
 
@@ -57,6 +63,43 @@ class TestBrokerStopped:
             await asyncio.to_thread(broker.start)
         await reaches(town, mission, "reserved", seconds=90)
         assert (await books(town))["sum_minutes"] == 0
+
+
+@contextlib.asynccontextmanager
+async def connections_ending(stack: Stack, *, every_seconds: float) -> AsyncIterator[Counter[str]]:
+    """All connections of one service after the other, in any order; how often it was each one's turn."""
+    dice, ended = random.Random(14), Counter[str]()
+    admin = await asyncpg.connect(stack.admin_url)
+
+    async def end_them() -> None:
+        while True:
+            service = dice.choice(sorted(stack.database_urls))
+            name = stack.database_urls[service].rpartition("/")[2]
+            if await admin.fetchval("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1", name):
+                ended[service] += 1
+            await asyncio.sleep(every_seconds)
+
+    task = asyncio.create_task(end_them())
+    try:
+        yield ended
+    finally:
+        task.cancel()
+        await admin.close()
+
+
+class TestConnectionsEnded:
+    async def test_missions_are_settled_all_the_same(self, stack: Stack, town: Town) -> None:
+        await open_campaign(town)
+        async with connections_ending(stack, every_seconds=0.4) as ended:
+            for number in range(4):
+                mission = await propose_mission(town, minutes=60, name=f"panne-{number}")
+                await agree(town, mission)
+                await reaches(town, mission, "reserved", seconds=60)
+                await work_and_validate(town, mission, minutes=60)
+                await reaches(town, mission, "closed", seconds=60)
+        assert {"registry", "matching", "credits", "notifications"} <= set(ended)
+        found = await books(town)
+        assert (found["sum_minutes"], found["accounts_out_of_step"], found["by_kind"]["served"]) == (0, 0, 240)
 
 
 class TestProcessKilled:
