@@ -29,6 +29,8 @@ from kernel.cancellation import raise_if_cancelled
 log = logging.getLogger("metis.bus.rabbitmq")
 
 CONNECT_TIMEOUT_SECONDS = 10
+# To open a channel and declare what is on it: a broker may be alive and yet not answer, as for a queue without its majority.
+SETUP_TIMEOUT_SECONDS = 30
 CONFIRM_TIMEOUT_SECONDS = 15
 WATCH_SECONDS = 5
 PREFETCH = 100
@@ -118,9 +120,10 @@ class RabbitTransport:
             if self._channel is None or self._channel.is_closed:
                 await self._drop_publisher()
                 self._connection = await self._connect("publisher")
-                channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
-                await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
-                self._channel = cast(Channel, await channel.get_underlay_channel())
+                async with asyncio.timeout(SETUP_TIMEOUT_SECONDS):
+                    channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+                    await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
+                    self._channel = cast(Channel, await channel.get_underlay_channel())
             return self._channel
 
     async def _connect(self, role: str) -> AbstractConnection:
@@ -141,16 +144,8 @@ class RabbitTransport:
         connection: AbstractConnection | None = None
         try:
             connection = await self._connect("consumer")
-            channel = await connection.channel(publisher_confirms=False)
-            await channel.set_qos(prefetch_count=PREFETCH)
-            exchange = await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
-            dead = await channel.declare_queue(dead_queue_name(service), durable=True, arguments={"x-queue-type": "quorum"})
-            self.set_aside = dead.declaration_result.message_count
-            queue = await channel.declare_queue(queue_name(service), durable=True, arguments=queue_arguments(service))
-            for pattern in patterns:
-                await queue.bind(exchange, pattern)
-            subscription = RabbitSubscription(cast(Channel, await channel.get_underlay_channel()))
-            await subscription.consume(queue.name)
+            async with asyncio.timeout(SETUP_TIMEOUT_SECONDS):
+                subscription = await self._start_consuming(connection, service, patterns)
             watch = asyncio.create_task(self._watch(connection, service, subscription))
             try:
                 yield subscription
@@ -162,6 +157,21 @@ class RabbitTransport:
         finally:
             if connection is not None:
                 await _close_quietly(connection)
+
+    async def _start_consuming(
+        self, connection: AbstractConnection, service: str, patterns: Sequence[str]
+    ) -> "RabbitSubscription":
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.set_qos(prefetch_count=PREFETCH)
+        exchange = await channel.declare_exchange(self._exchange, aio_pika.ExchangeType.TOPIC, durable=True)
+        dead = await channel.declare_queue(dead_queue_name(service), durable=True, arguments={"x-queue-type": "quorum"})
+        self.set_aside = dead.declaration_result.message_count
+        queue = await channel.declare_queue(queue_name(service), durable=True, arguments=queue_arguments(service))
+        for pattern in patterns:
+            await queue.bind(exchange, pattern)
+        subscription = RabbitSubscription(cast(Channel, await channel.get_underlay_channel()))
+        await subscription.consume(queue.name)
+        return subscription
 
     async def _watch(self, connection: AbstractConnection, service: str, subscription: "RabbitSubscription") -> None:
         """End the subscription when its queue is gone or has no consumer: the broker's notice can be missed. And count what

@@ -7,9 +7,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from typing import Any
 
+import aio_pika
 import pytest
 
+from kernel.bus import rabbitmq
 from kernel.bus.transport import Subscription
 from tests.kernel.bus.conftest import World
 from tests.kernel.bus.node import Node
@@ -91,6 +94,31 @@ class TestBroker:
         await node.tell("s", 2)
         await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=60)
         await wait_until(lambda: _holds(node, 0))
+
+
+@pytest.mark.parametrize("world", ["rabbitmq"], indirect=True)
+class TestBrokerWithoutAnswer:
+    """Alive (it sends its heartbeats), and silent about one request; a queue that has lost its majority does so."""
+
+    @pytest.mark.parametrize("request_of", ["channel", "declare_exchange", "declare_queue"])
+    async def test_is_asked_anew(self, world: World, monkeypatch: pytest.MonkeyPatch, request_of: str) -> None:
+        monkeypatch.setattr(rabbitmq, "SETUP_TIMEOUT_SECONDS", 1)
+        where = aio_pika.Connection if request_of == "channel" else aio_pika.Channel
+        silences, ask = 2, getattr(where, request_of)  # one for the relay, one for the consumer
+
+        def be_silent_at_first(*arguments: Any, **options: Any) -> Any:
+            nonlocal silences
+            silences -= 1
+            if silences < 0:
+                return ask(*arguments, **options)
+            return asyncio.get_running_loop().create_future()
+
+        monkeypatch.setattr(where, request_of, be_silent_at_first)
+        node = await world.make_node("node")
+        node.start()
+        await node.tell("s", 1)
+        await wait_until(lambda: _equals(node, "s", [1]))
+        assert silences < 0
 
 
 class TestProcess:
