@@ -44,11 +44,8 @@ _AWAY = (
 # Whatever a connection may raise, for those who come back after any of it.
 ANY_DATABASE_ERROR = (asyncpg.PostgresError, *_AWAY, TimeoutError)
 
-
 # Two transactions stood in each other's way; the one that was rolled back may simply come again.
 _BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)
-# What may be one of these: SQLAlchemy puts its own error around the driver's.
-MAY_BE_PASSING = (*_AWAY, *_BUSY, DBAPIError)
 
 
 def is_territory(text: str) -> bool:

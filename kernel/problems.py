@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from kernel.database import MAY_BE_PASSING, is_passing
+from kernel.database import is_passing
 from kernel.errors import BadInput, FieldError, MetisError, Unavailable
 
 log = logging.getLogger("metis.problems")
@@ -89,7 +89,12 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
     return problem_response(problem)
 
 
+EXPECTED = (MetisError, RequestValidationError, HTTPException)
+
+
 async def on_surprise(_: Request, error: Exception) -> Response:
+    """Of what nobody expected; a route answers it itself. Starlette would do so in its outermost layer, which knows the trace
+    no more, and raise it again, so that the server logs it a second time."""
     if is_passing(error):
         log.warning("the database is away or busy: %r", error)
         again = "The database is away or busy; nothing was changed. Try again."
@@ -99,9 +104,6 @@ async def on_surprise(_: Request, error: Exception) -> Response:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    app.add_exception_handler(MetisError, on_metis_error)
-    app.add_exception_handler(RequestValidationError, on_validation_error)
-    app.add_exception_handler(HTTPException, on_http_exception)
-    # By kind, too: Starlette raises again what only the last handler answered, and the server would log it once more.
-    for kind in (*MAY_BE_PASSING, Exception):
-        app.add_exception_handler(kind, on_surprise)
+    for kind, handler in zip(EXPECTED, (on_metis_error, on_validation_error, on_http_exception), strict=True):
+        app.add_exception_handler(kind, handler)
+    app.add_exception_handler(Exception, on_surprise)

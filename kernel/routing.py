@@ -18,7 +18,7 @@ from starlette.responses import Response
 from kernel.auth import EVERY_TERRITORY, Caller, Role
 from kernel.clock import utc_now
 from kernel.errors import BadInput, Forbidden, KeyReused, PreconditionFailed, PreconditionRequired, Unauthenticated
-from kernel.problems import MEDIA_TYPE, PROBLEM_SCHEMA
+from kernel.problems import EXPECTED, MEDIA_TYPE, PROBLEM_SCHEMA, on_surprise
 from kernel.telemetry import log_territory
 from kernel.work import Work, open_work
 
@@ -84,7 +84,7 @@ class MetisRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         run = super().get_route_handler()
 
-        async def handle(request: Request) -> Response:
+        async def answer(request: Request) -> Response:
             request.state.caller = caller = authorise(request, scope=self.scope, roles=self.roles)
             request.state.work = None
             log_territory.set(caller.territory)
@@ -94,6 +94,14 @@ class MetisRoute(APIRoute):
                 return await run(request)
             async with open_work(request.app.state.database, caller) as request.state.work:
                 return await run(request) if key is None else await _answer_once(request, request.state.work, run, key=key)
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except EXPECTED:
+                raise
+            except Exception as error:
+                return await on_surprise(request, error)
 
         return handle
 

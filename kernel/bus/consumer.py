@@ -44,6 +44,7 @@ BATCH = 100
 RETRY_POLL_SECONDS = 0.25
 # A subscription that lasted so long was a good one: after its loss the pauses begin anew.
 SETTLED_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 5.0
 
 _ENTER_INBOX = """
 WITH held AS (
@@ -161,6 +162,8 @@ class Consumer:
         self._delays = tuple(retry_delays_seconds)
         self._jitter = jitter
         self._retry_wake = asyncio.Event()
+        # Events whose last try was given up in this process, which lost broker or database in the middle of it.
+        self._given_up: set[UUID] = set()
         self.connected = False
 
     async def run(self) -> None:
@@ -186,7 +189,7 @@ class Consumer:
                 log.warning("the consumer lost broker or database and comes back: %s", lost)
             finally:
                 self.connected = False
-            pause = 0.1 if time.monotonic() - began > SETTLED_SECONDS else min(pause * 2, 5)
+            pause = 0.1 if time.monotonic() - began > SETTLED_SECONDS else min(pause * 2, LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
     async def _consume(self, subscription: Subscription) -> None:
@@ -364,7 +367,11 @@ class Consumer:
                 clock.utc_now(),
             )
         for row in rows:
-            await self._retry(Envelope.decode(row["body"]), row["body"], attempts=row["attempts"] + 1)
+            attempts = row["attempts"] + 1
+            if row["event_id"] in self._given_up:  # that try was counted, and says nothing against the event
+                self._given_up.discard(row["event_id"])
+                attempts = max(1, attempts - 1)
+            await self._retry(Envelope.decode(row["body"]), row["body"], attempts=attempts)
         return len(rows)
 
     async def _retry(self, envelope: Envelope, body: bytes, *, attempts: int) -> None:
@@ -373,19 +380,23 @@ class Consumer:
             gone = RuntimeError("handling it ended the process each time")
             await self._record_failure(envelope, body, gone, attempts=attempts)
             return
-        async with self._database.transaction("*") as (_, driver):
-            # Counted before the try: if handling it ends this process, the count stays.
-            await driver.execute(
-                "UPDATE retry SET attempts = $2, due_at = $3 WHERE event_id = $1",
-                envelope.id, attempts, clock.utc_now() + timedelta(seconds=delay),
-            )  # fmt: skip
         try:
+            async with self._database.transaction("*") as (_, driver):
+                # Counted before the try: if handling it ends this process, the count stays.
+                await driver.execute(
+                    "UPDATE retry SET attempts = $2, due_at = $3 WHERE event_id = $1",
+                    envelope.id, attempts, clock.utc_now() + timedelta(seconds=delay),
+                )  # fmt: skip
             async with open_work(self._database, Caller.system(envelope.territory)) as work:
                 if await work.driver.fetchval(_ENTER_ONE, envelope.id, work.now):
                     await self._call(work, [envelope])
                 await work.driver.execute("DELETE FROM retry WHERE event_id = $1", envelope.id)
+        except asyncio.CancelledError:
+            self._given_up.add(envelope.id)
+            raise
         except Exception as error:
             if is_lost(error):
+                self._given_up.add(envelope.id)
                 raise DatabaseLost(repr(error)) from error
             await self._record_failure(envelope, body, error, attempts=attempts)
 

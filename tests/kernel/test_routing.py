@@ -50,6 +50,8 @@ def make_note_app(database: Database) -> FastAPI:
         if text.startswith("refuse"):
             work.when_refused = keep if text == "refuse, and keep" else None
             raise Refused("Not this one.")
+        if text == "break":
+            raise ZeroDivisionError
         if text == "end my connection":
             await work.driver.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return made
@@ -121,9 +123,19 @@ class TestTransaction:
     async def test_whoever_loses_the_database_is_asked_to_come_again(
         self, notes: SimpleNamespace, headers: dict[str, str]
     ) -> None:
-        """It is answered, not raised as well: a server would log what is raised as a fault of ours."""
         lost = await notes.client.post("/notes", json={"text": "end my connection"}, headers=headers)
         assert (lost.status_code, lost.headers["retry-after"]) == (503, "2")
+        assert await count(notes.client) == 0
+
+    async def test_a_fault_of_ours_is_logged_once_and_leaves_nothing(
+        self, notes: SimpleNamespace, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It is answered, not raised as well: a server would log what is raised a second time."""
+        failed = await notes.client.post("/notes", json={"text": "break"})
+        assert failed.status_code == 500
+        (logged,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert logged.exc_info
+        assert logged.exc_info[0] is ZeroDivisionError
         assert await count(notes.client) == 0
 
     async def test_rows_of_another_territory_are_not_there(self, notes: SimpleNamespace) -> None:

@@ -13,6 +13,12 @@ from cli.stack import Stack, run_stack
 from cli.state import State
 
 
+def find_logged(stack: Stack, trace: str) -> list[str]:
+    """What the services logged of a trace."""
+    files = sorted(stack.state.logs.glob("*.log"))
+    return [line for file in files for line in file.read_text().splitlines() if trace in line]
+
+
 @asynccontextmanager
 async def running_stack(folder: Path, *, amqp_url: str) -> AsyncIterator[Stack]:
     environment = {
