@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from cli.http import make_client
@@ -84,7 +85,7 @@ def call(case: schemathesis.Case[Any], stack: Stack, token: str) -> Any:
     answer = case.call(base_url=stack.url, headers=headers, timeout=60)
     try:
         case.validate_response(answer, checks=CHECKS)
-    except Exception as error:
+    except FailureGroup as error:
         for line in find_logged(stack, str(answer.json().get("trace", "no trace"))):
             error.add_note(line)
         raise

@@ -226,6 +226,18 @@ class TestRefreshEverywhere:
             (row,) = (await work.connection.execute(offer_search.select())).all()
         assert (row.x, row.y, row.z) == pytest.approx(place_on_globe(Point(45.0, 3.0)), abs=1e-6)
 
+    @pytest.mark.parametrize(("latitude", "longitude"), [(0.0, 5e-324), (1e-300, 0.0), (-1e-60, 180.0), (90.0, 180.0)])
+    async def test_places_beside_the_axes_are_written_and_found(
+        self, town: Town, database: Database, latitude: float, longitude: float
+    ) -> None:
+        """PostgreSQL refuses a `real` that would be nothing but is not zero."""
+        need = await town.add_open_need(commune=SCEAUX, remote=False)
+        offer = await town.add_open_offer((await town.add_volunteer())[0], commune=SCEAUX, remote=False)
+        await town.tell(CommuneRecorded(insee=SCEAUX, name="Sceaux", latitude=latitude, longitude=longitude))
+        await refresh_everywhere(database)
+        seen = await ask(town.officer, f"/needs/{need['id']}/candidates", method="GET")
+        assert [candidate["offer_id"] for candidate in seen["candidates"]] == [offer["id"]]
+
     async def test_what_is_not_open_is_found_by_nothing(self, town: Town, database: Database) -> None:
         volunteer_id, volunteer = await town.add_volunteer()
         offer = await town.add_open_offer(volunteer_id)
