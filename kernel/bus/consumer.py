@@ -8,7 +8,8 @@ subjects:
 * a failed event goes to the `retry` table with a growing delay, and events of its subject queue behind it;
 * after the last try, or at once when trying again cannot help, it goes to `dead_letter` with reason and stack;
 * an event that was taken before and never answered (the process was killed in the middle) goes to `retry`
-  first: its try is counted before it begins, so that one that kills its process is parked, too.
+  first: its try is counted before it begins, so that one that kills its process is parked, too;
+* a try that is given up because broker or database are lost says nothing against its event, and is not counted.
 """
 
 import asyncio

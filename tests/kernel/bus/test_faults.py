@@ -3,19 +3,22 @@
 import asyncio
 import contextlib
 import itertools
+import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import aio_pika
 import pytest
 
-from kernel.bus import rabbitmq
+from kernel.bus import consumer, rabbitmq, relay
 from kernel.bus.transport import Subscription
+from kernel.database import DatabaseLost
 from tests.kernel.bus.conftest import World
 from tests.kernel.bus.node import Node
+from tests.support.cutting import cutting
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(180)
@@ -119,6 +122,49 @@ class TestBrokerWithoutAnswer:
         await node.tell("s", 1)
         await wait_until(lambda: _equals(node, "s", [1]))
         assert silences < 0
+
+
+@pytest.mark.parametrize("world", ["rabbitmq"], indirect=True)
+class TestWayToTheBroker:
+    @pytest.mark.parametrize("seed", [2, 4])
+    async def test_breaks_at_any_moment_and_nothing_is_lost(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, seed: int
+    ) -> None:
+        """Also while it is set up, and while what waits is tried again: that try says nothing against its event."""
+        monkeypatch.setattr(consumer, "LONGEST_PAUSE_SECONDS", 0.15)
+        monkeypatch.setattr(relay, "BACKOFF_SECONDS", (0.05,))
+        dice = random.Random(seed)
+        bytes_each = [dice.randint(1, dice.choice([700, 1500, 4000])) for _ in range(60)]
+        async with cutting(world.bus_url, bytes_each) as (proxy, world.bus_url):
+            node = await world.make_node("node")
+            node.start()
+            told: list[int] = []
+
+            async def has_been_cut_often() -> bool:
+                told.append(len(told))
+                await node.tell("s", told[-1])
+                return proxy.cuts >= 55
+
+            await wait_until(has_been_cut_often, seconds=90)
+            await wait_until(lambda: _equals(node, "s", told), seconds=60)
+            assert await node.dead() == []
+            await node.stop()
+
+
+class TestLostDatabase:
+    async def test_is_no_fault_of_the_event_that_was_tried(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(consumer, "LONGEST_PAUSE_SECONDS", 0.15)
+        failures: Iterator[Exception] = iter([ValueError("once"), *[DatabaseLost("again and again")] * 8])
+
+        def fail(subject: str, number: int) -> None:
+            if error := next(failures, None):
+                raise error
+
+        node = await world.make_node("node", on_thing=fail)
+        node.start()
+        await node.tell("s", 1)
+        await wait_until(lambda: _equals(node, "s", [1]))
+        assert await node.dead() == []
 
 
 class TestProcess:
