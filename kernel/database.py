@@ -42,7 +42,7 @@ _AWAY = (
     OSError,
 )
 # Whatever a connection may raise, for those who come back after any of it.
-ANY_DATABASE_ERROR = (asyncpg.PostgresError, *_AWAY, TimeoutError)
+ANY_DATABASE_ERROR = (asyncpg.PostgresError, *_AWAY)
 
 # Two transactions stood in each other's way; the one that was rolled back may simply come again.
 _BUSY = (asyncpg.DeadlockDetectedError, asyncpg.LockNotAvailableError, asyncpg.SerializationError)

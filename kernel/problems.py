@@ -89,7 +89,8 @@ async def on_http_exception(_: Request, error: Exception) -> Response:
     return problem_response(problem)
 
 
-EXPECTED = (MetisError, RequestValidationError, HTTPException)
+_HANDLERS = {MetisError: on_metis_error, RequestValidationError: on_validation_error, HTTPException: on_http_exception}
+EXPECTED: tuple[type[Exception], ...] = tuple(_HANDLERS)
 
 
 async def on_surprise(_: Request, error: Exception) -> Response:
@@ -104,6 +105,6 @@ async def on_surprise(_: Request, error: Exception) -> Response:
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    for kind, handler in zip(EXPECTED, (on_metis_error, on_validation_error, on_http_exception), strict=True):
+    for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     app.add_exception_handler(Exception, on_surprise)

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
+
+from tests.support.stalling import address_of, standing_before
 
 
 class CuttingProxy:
@@ -36,11 +37,6 @@ class CuttingProxy:
 @asynccontextmanager
 async def cutting(url: str, bytes_each: Iterable[int]) -> AsyncIterator[tuple[CuttingProxy, str]]:
     """The proxy, and the URL of the same server behind it."""
-    parts = urlsplit(url)
-    proxy = CuttingProxy(parts.hostname or "127.0.0.1", parts.port or 5672, bytes_each)
-    server = await asyncio.start_server(proxy.connect, "127.0.0.1", 0)
-    user = parts.netloc.rpartition("@")[0]
-    try:
-        yield proxy, urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{server.sockets[0].getsockname()[1]}"))
-    finally:
-        server.close()
+    proxy = CuttingProxy(*address_of(url), bytes_each)
+    async with standing_before(url, proxy.connect) as way:
+        yield proxy, way

@@ -46,8 +46,8 @@ DAYS = {"starts_on": 0, "ends_on": 20, "available_from": 0, "available_until": 2
 # What the schema alone would not make meaningful.
 PLAIN = {
     "from_day": "2026-03-01", "to_day": "2026-03-31", "email": "quelqu.un@exemple.fr",
-    "url": "https://partenaire.example/ici", "parent": "environnement", "commune": "75056", "siren": "732829320", "siret": "73282932000074", "digest": "0" * 64, "year": 2026, "minutes": 60,
-    "skills": 75, "name_fr": "Pruniculture", "name_en": "Plum growing",
+    "url": "https://partenaire.example/ici", "parent": "environnement", "commune": "75056", "siren": "732829320",
+    "siret": "73282932000074", "digest": "0" * 64, "year": 2026, "minutes": 60, "skills": 75, "name_fr": "Pruniculture", "name_en": "Plum growing",
 }  # fmt: skip
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit, urlunsplit
+
+Connect = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class StallingProxy:
@@ -37,13 +39,27 @@ class StallingProxy:
 @asynccontextmanager
 async def stalling(url: str) -> AsyncIterator[tuple[StallingProxy, str]]:
     """The proxy, and the URL of the same server behind it."""
+    proxy = StallingProxy(*address_of(url))
+    async with standing_before(url, proxy.connect) as way:
+        try:
+            yield proxy, way
+        finally:
+            proxy.resume()
+
+
+def address_of(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
-    proxy = StallingProxy(parts.hostname or "127.0.0.1", parts.port or 5432)
-    server = await asyncio.start_server(proxy.connect, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    assert parts.hostname and parts.port, url
+    return parts.hostname, parts.port
+
+
+@asynccontextmanager
+async def standing_before(url: str, connect: Connect) -> AsyncIterator[str]:
+    """The URL of the same server, whose clients `connect` gets first."""
+    parts = urlsplit(url)
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
     user = parts.netloc.rpartition("@")[0]
     try:
-        yield proxy, urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{port}"))
+        yield urlunsplit(parts._replace(netloc=f"{user}@127.0.0.1:{server.sockets[0].getsockname()[1]}"))
     finally:
-        proxy.resume()
         server.close()

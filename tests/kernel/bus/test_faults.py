@@ -51,6 +51,13 @@ async def _has_heard(node: Node, subject: str, number: int) -> bool:
     return number in await node.numbers(subject)
 
 
+async def _could_tell(node: Node, subject: str, number: int) -> bool:
+    with contextlib.suppress(Exception):
+        await node.tell(subject, number)
+        return True
+    return False
+
+
 async def _holds(node: Node, events: int) -> bool:
     """Whether so many events wait in the outbox; what was confirmed leaves it a moment later."""
     return await node.outbox() == events
@@ -211,13 +218,7 @@ class TestProcess:
         name = world.databases[node.service].rpartition("/")[2]
         await world._admin(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
 
-        async def tell() -> bool:
-            with contextlib.suppress(Exception):
-                await node.tell("s", 2)
-                return True
-            return False
-
-        await wait_until(tell)
+        await wait_until(partial(_could_tell, node, "s", 2))
         await wait_until(lambda: _equals(node, "s", [1, 2]), seconds=60)
 
     async def test_connections_that_end_at_any_moment_lose_nothing(self, world: World) -> None:
@@ -235,13 +236,7 @@ class TestProcess:
                 told.append(number)
             await ending
 
-        async def tell() -> bool:
-            with contextlib.suppress(Exception):
-                await node.tell("s", 90)
-                return True
-            return False
-
-        await wait_until(tell)
+        await wait_until(partial(_could_tell, node, "s", 90))
         await wait_until(partial(_has_heard, node, "s", 90), seconds=60)
         numbers = await node.numbers("s")
         assert set(told) <= set(numbers)
